@@ -1,0 +1,683 @@
+//! Text → flat tape. One pass, no tree: a node is sixteen bytes, strings stay where they are in the text unless they
+//! hold an escape.
+
+use std::borrow::Cow;
+
+use super::value::Value;
+
+/// Deepest nesting of lists and maps that is read.
+pub const MAX_DEPTH: usize = 100;
+
+/// Above so many keys a map is checked for duplicates by sorting instead of pairwise.
+const PAIRWISE_KEYS: usize = 8;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Null,
+    True,
+    False,
+    Integer,
+    Float,
+    /// Characters are `text[start + 1..end - 1]`.
+    String,
+    /// Characters are `unescaped[..]`, found through `extra`.
+    Escaped,
+    List,
+    Map,
+}
+
+/// `start..end` is the raw text of the node.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Node {
+    pub(super) kind: Kind,
+    pub(super) start: u32,
+    pub(super) end: u32,
+    /// Lists and maps: the index after their last descendant. `Escaped`: index into `escapes`.
+    pub(super) extra: u32,
+}
+
+/// Why a text is not JSON that the engine takes.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReadError {
+    /// Not JSON.
+    #[error("invalid JSON at byte {at}: {what}")]
+    Syntax {
+        /// Offset into the text.
+        at: usize,
+        /// What was wrong there.
+        what: &'static str,
+    },
+    /// A key stands twice in one map. Readers disagree on which one counts, so a rule could look at one and the tool use the other.
+    #[error("duplicate key at byte {at}")]
+    DuplicateKey {
+        /// Offset of the map.
+        at: usize,
+    },
+    /// A `\ud800`-like escape without its partner.
+    #[error("lone surrogate at byte {at}")]
+    LoneSurrogate {
+        /// Offset of the escape.
+        at: usize,
+    },
+    /// Nested deeper than [`MAX_DEPTH`].
+    #[error("nested deeper than {MAX_DEPTH} levels at byte {at}")]
+    TooDeep {
+        /// Offset of the bracket.
+        at: usize,
+    },
+    /// Longer than offsets of 32 bits reach.
+    #[error("longer than 4 GiB")]
+    TooLong,
+}
+
+/// A JSON text and where its values are.
+#[derive(Clone, Debug)]
+pub struct Tape<'t> {
+    pub(super) text: Cow<'t, str>,
+    pub(super) nodes: Vec<Node>,
+    pub(super) escapes: Vec<(u32, u32)>,
+    pub(super) unescaped: String,
+}
+
+impl<'t> Tape<'t> {
+    /// Reads a whole text.
+    ///
+    /// # Errors
+    /// See [`ReadError`]; the text is refused as a whole.
+    pub fn read(text: &'t str) -> Result<Self, ReadError> {
+        let (nodes, escapes, unescaped) = scan(text)?;
+        Ok(Self { text: Cow::Borrowed(text), nodes, escapes, unescaped })
+    }
+
+    /// Reads a text and keeps it.
+    ///
+    /// # Errors
+    /// As [`Tape::read`].
+    pub fn read_owned(text: String) -> Result<Tape<'static>, ReadError> {
+        let (nodes, escapes, unescaped) = scan(&text)?;
+        Ok(Tape { text: Cow::Owned(text), nodes, escapes, unescaped })
+    }
+
+    /// The value that the text stands for.
+    #[must_use]
+    pub fn root(&self) -> Value<'_> {
+        Value::at(self, 0)
+    }
+
+    /// The text as it came.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Makes it independent of the text it was read from.
+    #[must_use]
+    pub fn into_owned(self) -> Tape<'static> {
+        Tape {
+            text: Cow::Owned(self.text.into_owned()),
+            nodes: self.nodes,
+            escapes: self.escapes,
+            unescaped: self.unescaped,
+        }
+    }
+
+    pub(super) fn node(&self, index: usize) -> Node {
+        self.nodes.get(index).copied().unwrap_or(Node { kind: Kind::Null, start: 0, end: 0, extra: 0 })
+    }
+
+    pub(super) fn raw(&self, node: Node) -> &str {
+        self.text.get(node.start as usize..node.end as usize).unwrap_or("null")
+    }
+
+    pub(super) fn characters(&self, node: Node) -> &str {
+        match node.kind {
+            Kind::String => self.text.get(node.start as usize + 1..node.end as usize - 1).unwrap_or(""),
+            Kind::Escaped => {
+                let (start, end) = self.escapes.get(node.extra as usize).copied().unwrap_or((0, 0));
+                self.unescaped.get(start as usize..end as usize).unwrap_or("")
+            }
+            _ => "",
+        }
+    }
+
+    /// The index after a node and all that is in it.
+    pub(super) fn after(&self, index: usize) -> usize {
+        let node = self.node(index);
+        match node.kind {
+            Kind::List | Kind::Map => node.extra as usize,
+            _ => index + 1,
+        }
+    }
+}
+
+impl PartialEq for Tape<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+/// Makes a [`Tape`] value by value: for operands that come from YAML, where numbers exist that JSON cannot write
+/// (`.inf`), and for maps made by the engine.
+#[derive(Debug, Default)]
+pub struct Builder {
+    text: String,
+    nodes: Vec<Node>,
+    escapes: Vec<(u32, u32)>,
+    unescaped: String,
+    open: Vec<usize>,
+}
+
+impl Builder {
+    /// An empty tape.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn scalar(&mut self, kind: Kind, raw: &str) {
+        self.separate();
+        let start = self.text.len() as u32;
+        self.text.push_str(raw);
+        self.nodes.push(Node { kind, start, end: self.text.len() as u32, extra: 0 });
+    }
+
+    fn separate(&mut self) {
+        if self.open.is_empty() || self.text.ends_with(['[', '{', ':']) {
+            return;
+        }
+        self.text.push(',');
+    }
+
+    /// `null`
+    pub fn null(&mut self) {
+        self.scalar(Kind::Null, "null");
+    }
+
+    /// `true` or `false`
+    pub fn bool(&mut self, value: bool) {
+        if value { self.scalar(Kind::True, "true") } else { self.scalar(Kind::False, "false") }
+    }
+
+    /// A decimal integer of any size, without leading zeros or `+`.
+    pub fn integer(&mut self, decimal: &str) {
+        self.scalar(Kind::Integer, decimal);
+    }
+
+    /// A float. JSON has no text for infinities and NaN: the first are written as numbers too large to hold, the
+    /// second as a word that no reader takes.
+    pub fn float(&mut self, value: f64) {
+        let text = match value {
+            f64::INFINITY => "1e999".to_owned(),
+            f64::NEG_INFINITY => "-1e999".to_owned(),
+            finite => format!("{finite:?}"),
+        };
+        self.scalar(Kind::Float, &text);
+    }
+
+    /// A string.
+    pub fn string(&mut self, value: &str) {
+        self.separate();
+        let start = self.text.len() as u32;
+        super::write::string(&mut self.text, value);
+        let end = self.text.len() as u32;
+        if (end - start) as usize == value.len() + 2 {
+            self.nodes.push(Node { kind: Kind::String, start, end, extra: 0 });
+            return;
+        }
+        let from = self.unescaped.len() as u32;
+        self.unescaped.push_str(value);
+        self.escapes.push((from, self.unescaped.len() as u32));
+        self.nodes.push(Node { kind: Kind::Escaped, start, end, extra: self.escapes.len() as u32 - 1 });
+    }
+
+    /// A map key; its value must follow.
+    pub fn key(&mut self, key: &str) {
+        self.string(key);
+        self.text.push(':');
+    }
+
+    /// Opens a list; close it with [`Builder::end`].
+    pub fn list(&mut self) {
+        self.container(Kind::List, "[");
+    }
+
+    /// Opens a map; close it with [`Builder::end`].
+    pub fn map(&mut self) {
+        self.container(Kind::Map, "{");
+    }
+
+    fn container(&mut self, kind: Kind, bracket: &str) {
+        self.scalar(kind, bracket);
+        self.open.push(self.nodes.len() - 1);
+    }
+
+    /// Closes the innermost list or map.
+    pub fn end(&mut self) {
+        let Some(index) = self.open.pop() else { return };
+        let after = self.nodes.len() as u32;
+        if let Some(node) = self.nodes.get_mut(index) {
+            self.text.push(if node.kind == Kind::Map { '}' } else { ']' });
+            node.end = self.text.len() as u32;
+            node.extra = after;
+        }
+    }
+
+    /// Copies a value with everything in it.
+    pub fn value(&mut self, value: Value<'_>) {
+        match value {
+            Value::Null => self.null(),
+            Value::Bool(flag) => self.bool(flag),
+            Value::Number(super::Number::Int(int)) => self.integer(&int.to_string()),
+            Value::Number(super::Number::Big(text)) => self.integer(text),
+            Value::Number(super::Number::Float(float)) => self.float(float),
+            Value::String(text) => self.string(text),
+            Value::List(list) => {
+                self.list();
+                list.iter().for_each(|item| self.value(item));
+                self.end();
+            }
+            Value::Map(map) => {
+                self.map();
+                for (key, item) in map.iter() {
+                    self.key(key);
+                    self.value(item);
+                }
+                self.end();
+            }
+        }
+    }
+
+    /// The finished tape; `null` when nothing was put in.
+    #[must_use]
+    pub fn finish(mut self) -> Tape<'static> {
+        while !self.open.is_empty() {
+            self.end();
+        }
+        if self.nodes.is_empty() {
+            self.null();
+        }
+        Tape { text: Cow::Owned(self.text), nodes: self.nodes, escapes: self.escapes, unescaped: self.unescaped }
+    }
+}
+
+type Scanned = (Vec<Node>, Vec<(u32, u32)>, String);
+
+fn scan(text: &str) -> Result<Scanned, ReadError> {
+    if u32::try_from(text.len()).is_err() {
+        return Err(ReadError::TooLong);
+    }
+    let mut scanner = Scanner {
+        text,
+        bytes: text.as_bytes(),
+        at: 0,
+        nodes: Vec::with_capacity(16 + text.len() / 16),
+        escapes: Vec::new(),
+        unescaped: String::new(),
+    };
+    scanner.document()?;
+    Ok((scanner.nodes, scanner.escapes, scanner.unescaped))
+}
+
+struct Scanner<'t> {
+    text: &'t str,
+    bytes: &'t [u8],
+    at: usize,
+    nodes: Vec<Node>,
+    escapes: Vec<(u32, u32)>,
+    unescaped: String,
+}
+
+/// What the scanner looks for next, inside the innermost open container.
+enum Expect {
+    Value,
+    /// After `[` or `{`: the first element, or the end.
+    FirstOrEnd,
+    /// After an element: a comma, or the end.
+    CommaOrEnd,
+}
+
+impl Scanner<'_> {
+    fn document(&mut self) -> Result<(), ReadError> {
+        // Indices of the open containers; a loop instead of recursion, so that depth costs no stack.
+        let mut open: Vec<usize> = Vec::new();
+        let mut expect = Expect::Value;
+        loop {
+            self.space();
+            match expect {
+                Expect::Value => {}
+                Expect::FirstOrEnd | Expect::CommaOrEnd => {
+                    let Some(&index) = open.last() else { break };
+                    let map = self.nodes.get(index).is_some_and(|node| node.kind == Kind::Map);
+                    if self.peek() == Some(if map { b'}' } else { b']' }) {
+                        self.at += 1;
+                        open.pop();
+                        self.close(index, map)?;
+                        expect = Expect::CommaOrEnd;
+                        continue;
+                    }
+                    if matches!(expect, Expect::CommaOrEnd) {
+                        if self.peek() != Some(b',') {
+                            return Err(self.syntax("expected a comma or the end"));
+                        }
+                        self.at += 1;
+                        self.space();
+                    }
+                    if map {
+                        if self.peek() != Some(b'"') {
+                            return Err(self.syntax("expected a key"));
+                        }
+                        self.string()?;
+                        self.space();
+                        if self.peek() != Some(b':') {
+                            return Err(self.syntax("expected a colon"));
+                        }
+                        self.at += 1;
+                        self.space();
+                    }
+                }
+            }
+            match self.peek() {
+                Some(b'"') => self.string()?,
+                Some(bracket @ (b'{' | b'[')) => {
+                    if open.len() >= MAX_DEPTH {
+                        return Err(ReadError::TooDeep { at: self.at });
+                    }
+                    let kind = if bracket == b'{' { Kind::Map } else { Kind::List };
+                    open.push(self.nodes.len());
+                    self.push(kind, self.at, self.at);
+                    self.at += 1;
+                    expect = Expect::FirstOrEnd;
+                    continue;
+                }
+                Some(b't') => self.word("true", Kind::True)?,
+                Some(b'f') => self.word("false", Kind::False)?,
+                Some(b'n') => self.word("null", Kind::Null)?,
+                Some(b'-' | b'0'..=b'9') => self.number()?,
+                Some(_) => return Err(self.syntax("expected a value")),
+                None => return Err(self.syntax("ends too early")),
+            }
+            expect = Expect::CommaOrEnd;
+        }
+        if self.at < self.bytes.len() {
+            return Err(self.syntax("text after the value"));
+        }
+        Ok(())
+    }
+
+    fn peek(&self) -> Option<u8> {
+        self.bytes.get(self.at).copied()
+    }
+
+    fn space(&mut self) {
+        while matches!(self.peek(), Some(b' ' | b'\n' | b'\r' | b'\t')) {
+            self.at += 1;
+        }
+    }
+
+    fn syntax(&self, what: &'static str) -> ReadError {
+        ReadError::Syntax { at: self.at, what }
+    }
+
+    fn push(&mut self, kind: Kind, start: usize, end: usize) {
+        self.nodes.push(Node { kind, start: start as u32, end: end as u32, extra: 0 });
+    }
+
+    fn word(&mut self, word: &'static str, kind: Kind) -> Result<(), ReadError> {
+        let end = self.at + word.len();
+        if self.bytes.get(self.at..end) != Some(word.as_bytes()) {
+            return Err(self.syntax("expected a value"));
+        }
+        self.push(kind, self.at, end);
+        self.at = end;
+        Ok(())
+    }
+
+    fn digits(&mut self) -> Result<(), ReadError> {
+        let start = self.at;
+        while matches!(self.peek(), Some(b'0'..=b'9')) {
+            self.at += 1;
+        }
+        if self.at == start { Err(self.syntax("expected a digit")) } else { Ok(()) }
+    }
+
+    fn number(&mut self) -> Result<(), ReadError> {
+        let start = self.at;
+        let mut kind = Kind::Integer;
+        if self.peek() == Some(b'-') {
+            self.at += 1;
+        }
+        if self.peek() == Some(b'0') {
+            self.at += 1;
+        } else {
+            self.digits()?;
+        }
+        if self.peek() == Some(b'.') {
+            kind = Kind::Float;
+            self.at += 1;
+            self.digits()?;
+        }
+        if matches!(self.peek(), Some(b'e' | b'E')) {
+            kind = Kind::Float;
+            self.at += 1;
+            if matches!(self.peek(), Some(b'+' | b'-')) {
+                self.at += 1;
+            }
+            self.digits()?;
+        }
+        self.push(kind, start, self.at);
+        Ok(())
+    }
+
+    fn string(&mut self) -> Result<(), ReadError> {
+        let start = self.at;
+        self.at += 1;
+        let mut plain_from = self.at;
+        let unescaped_from = self.unescaped.len();
+        loop {
+            match self.peek() {
+                Some(b'"') => break,
+                Some(b'\\') => {
+                    self.copy(plain_from);
+                    self.escape()?;
+                    plain_from = self.at;
+                }
+                Some(0..=0x1f) => return Err(self.syntax("control character in a string")),
+                Some(_) => self.at += 1,
+                None => return Err(self.syntax("string without end")),
+            }
+        }
+        let end = self.at + 1;
+        if plain_from == start + 1 {
+            self.push(Kind::String, start, end);
+        } else {
+            self.copy(plain_from);
+            self.escapes.push((unescaped_from as u32, self.unescaped.len() as u32));
+            let extra = self.escapes.len() as u32 - 1;
+            self.nodes.push(Node { kind: Kind::Escaped, start: start as u32, end: end as u32, extra });
+        }
+        self.at = end;
+        Ok(())
+    }
+
+    fn copy(&mut self, from: usize) {
+        if let Some(run) = self.text.get(from..self.at) {
+            self.unescaped.push_str(run);
+        }
+    }
+
+    fn escape(&mut self) -> Result<(), ReadError> {
+        let at = self.at;
+        self.at += 1;
+        let plain = match self.peek() {
+            Some(b'"') => '"',
+            Some(b'\\') => '\\',
+            Some(b'/') => '/',
+            Some(b'b') => '\u{8}',
+            Some(b'f') => '\u{c}',
+            Some(b'n') => '\n',
+            Some(b'r') => '\r',
+            Some(b't') => '\t',
+            Some(b'u') => {
+                self.at += 1;
+                let first = self.hex4()?;
+                let code = match first {
+                    0xd800..=0xdbff => {
+                        if self.bytes.get(self.at..self.at + 2) != Some(b"\\u") {
+                            return Err(ReadError::LoneSurrogate { at });
+                        }
+                        self.at += 2;
+                        let second = self.hex4()?;
+                        if !(0xdc00..=0xdfff).contains(&second) {
+                            return Err(ReadError::LoneSurrogate { at });
+                        }
+                        0x10000 + ((first - 0xd800) << 10) + (second - 0xdc00)
+                    }
+                    other => other,
+                };
+                self.unescaped.push(char::from_u32(code).ok_or(ReadError::LoneSurrogate { at })?);
+                return Ok(());
+            }
+            _ => return Err(self.syntax("unknown escape")),
+        };
+        self.unescaped.push(plain);
+        self.at += 1;
+        Ok(())
+    }
+
+    fn hex4(&mut self) -> Result<u32, ReadError> {
+        let mut code = 0;
+        for _ in 0..4 {
+            let digit = self.peek().and_then(|byte| char::from(byte).to_digit(16));
+            code = code * 16 + digit.ok_or_else(|| self.syntax("expected four hex digits"))?;
+            self.at += 1;
+        }
+        Ok(code)
+    }
+
+    fn close(&mut self, index: usize, map: bool) -> Result<(), ReadError> {
+        let after = self.nodes.len() as u32;
+        if let Some(node) = self.nodes.get_mut(index) {
+            node.end = self.at as u32;
+            node.extra = after;
+        }
+        if map { self.refuse_duplicates(index) } else { Ok(()) }
+    }
+
+    fn refuse_duplicates(&self, index: usize) -> Result<(), ReadError> {
+        let first = index + 1;
+        // Most maps of a call have one or two keys.
+        if self.nodes.len() <= first + 2 {
+            return Ok(());
+        }
+        let mut keys: Vec<&str> = Vec::new();
+        let mut key = first;
+        while key < self.nodes.len() {
+            keys.push(self.characters(key));
+            key = self.after(key + 1);
+        }
+        let duplicate = if keys.len() <= PAIRWISE_KEYS {
+            keys.iter().enumerate().any(|(place, one)| keys.iter().skip(place + 1).any(|other| one == other))
+        } else {
+            keys.sort_unstable();
+            keys.windows(2).any(|pair| pair.first() == pair.last())
+        };
+        if duplicate {
+            let at = self.nodes.get(index).map_or(0, |node| node.start as usize);
+            return Err(ReadError::DuplicateKey { at });
+        }
+        Ok(())
+    }
+
+    fn characters(&self, index: usize) -> &str {
+        let Some(node) = self.nodes.get(index) else { return "" };
+        match node.kind {
+            Kind::String => self.text.get(node.start as usize + 1..node.end as usize - 1).unwrap_or(""),
+            Kind::Escaped => {
+                let (from, to) = self.escapes.get(node.extra as usize).copied().unwrap_or((0, 0));
+                self.unescaped.get(from as usize..to as usize).unwrap_or("")
+            }
+            _ => "",
+        }
+    }
+
+    fn after(&self, index: usize) -> usize {
+        match self.nodes.get(index) {
+            Some(node) if matches!(node.kind, Kind::List | Kind::Map) => node.extra as usize,
+            _ => index + 1,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keeps_numbers_and_texts_as_they_came() {
+        let text = r#"{"a":1.0,"b":[12345678901234567890,{"c":"x\u00e9\n\ud83d\ude00"}],"d":1e400,"é":null}"#;
+        let tape = Tape::read(text).unwrap();
+        let Value::Map(map) = tape.root() else { panic!("a map") };
+        assert_eq!(map.raw("a"), Some("1.0"));
+        assert_eq!(map.raw("b"), Some(r#"[12345678901234567890,{"c":"x\u00e9\n\ud83d\ude00"}]"#));
+        assert_eq!(map.iter().map(|(key, _)| key).collect::<Vec<_>>(), ["a", "b", "d", "é"]);
+        let Some(Value::List(list)) = map.get("b") else { panic!("a list") };
+        let Some(Value::Map(inner)) = list.iter().nth(1) else { panic!("a map") };
+        assert_eq!(inner.get("c").and_then(Value::as_str), Some("xé\n😀"));
+    }
+
+    #[test]
+    fn refuses_what_readers_disagree_on() {
+        for text in [
+            r#"{"a":1,"a":2}"#,
+            r#"{"a":1,"\u0061":2}"#,
+            r#""\ud800""#,
+            r#""\ud800\u0041""#,
+            "[1,]",
+            "{\"a\" 1}",
+            "01",
+            "1.",
+            "+1",
+            "NaN",
+            "\"\u{1}\"",
+            "",
+            "[",
+            "1 2",
+            "{\"a\":}",
+            "[1}",
+            "nul",
+        ] {
+            assert!(Tape::read(text).is_err(), "{text}");
+        }
+        let deep = format!("{}{}", "[".repeat(101), "]".repeat(101));
+        assert_eq!(Tape::read(&deep).unwrap_err(), ReadError::TooDeep { at: 100 });
+        let deep = format!("{}{}", "[".repeat(100), "]".repeat(100));
+        assert!(Tape::read(&deep).is_ok());
+    }
+
+    #[test]
+    fn finds_duplicates_among_many_keys() {
+        let keys: Vec<String> = (0..50).map(|key| format!("\"k{key}\":0")).collect();
+        assert!(Tape::read(&format!("{{{}}}", keys.join(","))).is_ok());
+        assert!(Tape::read(&format!("{{{},\"k7\":1}}", keys.join(","))).is_err());
+    }
+
+    #[test]
+    fn builder_writes_what_it_holds() {
+        let mut builder = Builder::new();
+        builder.map();
+        builder.key("a\"b");
+        builder.list();
+        builder.null();
+        builder.float(1.0);
+        builder.string("x\ny");
+        builder.end();
+        builder.key("c");
+        builder.integer("99999999999999999999");
+        builder.end();
+        let tape = builder.finish();
+        assert_eq!(tape.text(), "{\"a\\\"b\":[null,1.0,\"x\\ny\"],\"c\":99999999999999999999}");
+        let again = Tape::read(tape.text()).unwrap();
+        assert_eq!(again.root(), tape.root());
+    }
+}

@@ -1,0 +1,179 @@
+//! Makes JSON texts: compact, UTF-8, keys in the order they are written.
+
+use super::{Number, Value};
+
+const HEX: [char; 16] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'];
+
+/// Appends a string with quotes and escapes.
+pub fn string(out: &mut String, text: &str) {
+    out.push('"');
+    let mut plain_from = 0;
+    for (at, byte) in text.bytes().enumerate() {
+        let escape = match byte {
+            b'"' => "\\\"",
+            b'\\' => "\\\\",
+            b'\n' => "\\n",
+            b'\r' => "\\r",
+            b'\t' => "\\t",
+            0..=0x1f => "",
+            _ => continue,
+        };
+        out.push_str(text.get(plain_from..at).unwrap_or(""));
+        plain_from = at + 1;
+        if escape.is_empty() {
+            out.push_str("\\u00");
+            out.push(HEX.get(usize::from(byte >> 4)).copied().unwrap_or('0'));
+            out.push(HEX.get(usize::from(byte & 15)).copied().unwrap_or('0'));
+        } else {
+            out.push_str(escape);
+        }
+    }
+    out.push_str(text.get(plain_from..).unwrap_or(""));
+    out.push('"');
+}
+
+/// Appends a value. Numbers that are not on a tape of JSON text (`.inf`) become `null`.
+pub fn value(out: &mut String, value: Value<'_>) {
+    use std::fmt::Write as _;
+    match value {
+        Value::Null => out.push_str("null"),
+        Value::Bool(true) => out.push_str("true"),
+        Value::Bool(false) => out.push_str("false"),
+        Value::Number(Number::Int(int)) => {
+            // Writing to a String cannot fail.
+            let _ = write!(out, "{int}");
+        }
+        Value::Number(Number::Big(text)) => out.push_str(text),
+        Value::Number(Number::Float(float)) if float.is_finite() => {
+            let _ = write!(out, "{float:?}");
+        }
+        Value::Number(Number::Float(_)) => out.push_str("null"),
+        Value::String(text) => string(out, text),
+        Value::List(list) => out.push_str(list.text()),
+        Value::Map(map) => out.push_str(map.text()),
+    }
+}
+
+/// An object being written to a text.
+///
+/// ```
+/// use edictum_engine::json::write::Object;
+/// let mut out = String::new();
+/// Object::write(&mut out, |object| {
+///     object.string("tool", "Bash");
+///     object.list("tags", |tags| tags.string("git"));
+/// });
+/// assert_eq!(out, r#"{"tool":"Bash","tags":["git"]}"#);
+/// ```
+#[derive(Debug)]
+pub struct Object<'o> {
+    out: &'o mut String,
+    first: bool,
+}
+
+/// A list being written to a text.
+#[derive(Debug)]
+pub struct Items<'o> {
+    out: &'o mut String,
+    first: bool,
+}
+
+impl Object<'_> {
+    /// Writes an object whose members `fill` gives.
+    pub fn write(out: &mut String, fill: impl FnOnce(&mut Object<'_>)) {
+        out.push('{');
+        let mut object = Object { out, first: true };
+        fill(&mut object);
+        object.out.push('}');
+    }
+
+    /// The text, after a key was written: exactly one value must be appended.
+    pub fn key(&mut self, key: &str) -> &mut String {
+        if !std::mem::take(&mut self.first) {
+            self.out.push(',');
+        }
+        string(self.out, key);
+        self.out.push(':');
+        self.out
+    }
+
+    /// A string member.
+    pub fn string(&mut self, key: &str, text: &str) {
+        string(self.key(key), text);
+    }
+
+    /// A string member, `null` when there is none.
+    pub fn optional_string(&mut self, key: &str, text: Option<&str>) {
+        match text {
+            Some(text) => self.string(key, text),
+            None => self.raw(key, "null"),
+        }
+    }
+
+    /// A member that is JSON text already.
+    pub fn raw(&mut self, key: &str, json: &str) {
+        self.key(key).push_str(json);
+    }
+
+    /// A bool member.
+    pub fn bool(&mut self, key: &str, flag: bool) {
+        self.raw(key, if flag { "true" } else { "false" });
+    }
+
+    /// An integer member.
+    pub fn number(&mut self, key: &str, number: u64) {
+        use std::fmt::Write as _;
+        let _ = write!(self.key(key), "{number}");
+    }
+
+    /// An object member.
+    pub fn object(&mut self, key: &str, fill: impl FnOnce(&mut Object<'_>)) {
+        Object::write(self.key(key), fill);
+    }
+
+    /// A list member.
+    pub fn list(&mut self, key: &str, fill: impl FnOnce(&mut Items<'_>)) {
+        Items::write(self.key(key), fill);
+    }
+}
+
+impl Items<'_> {
+    /// Writes a list whose items `fill` gives.
+    pub fn write(out: &mut String, fill: impl FnOnce(&mut Items<'_>)) {
+        out.push('[');
+        let mut items = Items { out, first: true };
+        fill(&mut items);
+        items.out.push(']');
+    }
+
+    /// The text, before an item: exactly one value must be appended.
+    pub fn item(&mut self) -> &mut String {
+        if !std::mem::take(&mut self.first) {
+            self.out.push(',');
+        }
+        self.out
+    }
+
+    /// A string.
+    pub fn string(&mut self, text: &str) {
+        string(self.item(), text);
+    }
+
+    /// An item that is JSON text already.
+    pub fn raw(&mut self, json: &str) {
+        self.item().push_str(json);
+    }
+
+    /// An object.
+    pub fn object(&mut self, fill: impl FnOnce(&mut Object<'_>)) {
+        Object::write(self.item(), fill);
+    }
+}
+
+/// A list of strings.
+#[must_use]
+pub fn strings<S: AsRef<str>>(texts: impl IntoIterator<Item = S>) -> String {
+    let mut out = String::new();
+    Items::write(&mut out, |items| texts.into_iter().for_each(|text| items.string(text.as_ref())));
+    out
+}
