@@ -19,3 +19,5 @@ pub mod documents;
 pub mod inquiry;
 pub mod json;
 pub mod options;
+pub mod redaction;
+pub mod signing;
