@@ -4,14 +4,16 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::call::{Call, Subject, ToolRegistry};
+use std::borrow::Cow;
+
+use crate::call::{Call, Purpose, Subject, ToolRegistry};
 use crate::documents::composition::Composition;
 use crate::documents::ruleset::Mode;
 use crate::inquiry::Phase;
 use crate::json::Tape;
 use crate::options::Options;
 use crate::program::glob::Glob;
-use crate::program::{Needs, Program};
+use crate::program::{MessageRedaction, Needs, Program};
 use crate::record::event::Log;
 use crate::redaction::Redactor;
 use crate::sandbox::{self, Sandbox, Touched};
@@ -69,12 +71,19 @@ impl Rules {
     /// What a call touches, as far as sandboxes of its tool look at it; none when there are none.
     #[must_use]
     pub fn touched<'c>(&self, call: &'c Call<'c>) -> Option<Touched<'c>> {
-        let rules = self.program.rules_for(call.tool).sandbox;
-        if rules.is_empty() {
-            return None;
+        let mut rules = self.program.rules_for(call.tool).sandbox.filter_map(|rule| self.sandbox(*rule)).peekable();
+        rules.peek()?;
+        Some(Touched::of(call, &self.places, rules))
+    }
+
+    /// As much of a call as its text gives.
+    #[must_use]
+    pub fn call_of<'t>(&self, tape: Option<&'t Tape<'t>>) -> Call<'t> {
+        match tape.map(|tape| Call::read(tape, &self.registry, Purpose::Execute)) {
+            Some(Ok(call)) => call,
+            Some(Err(refused)) => *refused.call,
+            None => Call::unreadable(),
         }
-        let concern = rules.iter().filter_map(|rule| self.sandbox(*rule)).map(Sandbox::concern).collect();
-        Some(Touched::of(call, &self.places, concern))
     }
 
     /// Names of the hooks for a tool.
@@ -91,19 +100,8 @@ impl Rules {
     /// The log of a step of a call.
     #[must_use]
     pub fn log<'s>(&'s self, subject: Subject<'s>, place: u32, now: u64) -> Log<'s> {
-        self.log_of(None, Some(subject), place, now)
-    }
-
-    /// The log of a call that may not have been readable: then the ids come from the raw text.
-    #[must_use]
-    pub fn log_of<'s>(&'s self, tape: Option<&'s Tape<'s>>, subject: Option<Subject<'s>>, place: u32, now: u64) -> Log<'s> {
-        let raw = |key: &str| tape.and_then(|tape| tape.root().as_map()?.get(key)?.as_str()).unwrap_or("");
-        let call = subject.map(|subject| subject.call);
         Log {
             subject,
-            tool: call.map_or_else(|| raw("tool"), |call| call.tool),
-            call_id: call.map_or_else(|| raw("call_id"), |call| call.call_id),
-            session_id: call.map_or_else(|| raw("session_id"), |call| call.session_id),
             policy_version: self.revision(),
             mode: self.mode.as_str(),
             redactor: &self.redactor,
@@ -113,5 +111,15 @@ impl Rules {
             events: Vec::new(),
             arguments: None,
         }
+    }
+}
+
+impl MessageRedaction for Redactor {
+    fn is_sensitive_key(&self, key: &str) -> bool {
+        self.is_sensitive_key(key)
+    }
+
+    fn secrets<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        self.secrets(text)
     }
 }

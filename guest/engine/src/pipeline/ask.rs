@@ -135,8 +135,11 @@ impl Round {
             .filter(|prefix| !facts.selectors.iter().any(|(known, _)| known == *prefix))
             .cloned()
             .collect();
-        let tool = rules.program.rules_for(subject.call.tool);
-        if missing.is_empty() || (tool.pre.is_empty() && tool.post.is_empty()) {
+        if missing.is_empty() {
+            return;
+        }
+        let mut tool = rules.program.rules_for(subject.call.tool);
+        if tool.pre.next().is_none() && tool.post.next().is_none() {
             return;
         }
         let query = SelectorQuery { prefixes: missing.clone(), call: describe(subject) };

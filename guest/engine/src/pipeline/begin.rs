@@ -6,11 +6,11 @@ use serde_json::value::RawValue;
 use super::ask::{self, Known, Round};
 use super::judge::{self, AskRule, Cause, Judgement, Verdict};
 use super::ticket::{PendingAsk, Stage, Ticket};
-use crate::call::{Call, InvalidCall, Subject};
+use crate::call::{self, Call, InvalidCall, Purpose, Refused, Subject};
 use crate::documents::ruleset::{Mode, PreAction, TimeoutAction};
 use crate::inquiry::{Action, Answer, ApprovalOutcome, ApprovalVerdict, Decision, Step};
 use crate::json::write::Object;
-use crate::json::{Json, Tape};
+use crate::json::Json;
 use crate::options::Approvals;
 use crate::rules::Rules;
 use crate::program::{Body, Phase};
@@ -37,14 +37,14 @@ pub fn resume(rules: &Rules, text: &str, ticket: &str, answers: Vec<Answer>, now
 
 /// Asks what is still open, or judges.
 pub(super) fn decide(rules: &Rules, text: &str, ticket: Ticket, now: u64) -> Step<Decision> {
-    let tape = match super::fault::read(text) {
+    let tape = match call::read_text(text) {
         Ok(tape) => tape,
-        Err(invalid) => return Step::Done(unreadable(rules, text, None, None, &invalid, now)),
+        Err(invalid) => return Step::Done(refused(rules, text, &Call::unreadable(), &invalid, false, now)),
     };
-    let call = match Call::read(&tape, &rules.registry, false) {
+    let call = match Call::read(&tape, &rules.registry, Purpose::Execute) {
         Ok(call) => call,
-        Err((call, invalid)) => {
-            return Step::Done(unreadable(rules, text, Some(&tape), call.as_ref(), &invalid, now));
+        Err(Refused { call, invalid, rules_may_explain }) => {
+            return Step::Done(refused(rules, text, &call, &invalid, rules_may_explain, now));
         }
     };
     let known = Known::of(&ticket.facts);
@@ -203,7 +203,7 @@ fn ask_person(
 ) -> Decision {
     let Some(first) = asks.first() else { return decision(Action::Block, None, log, ticket, judgement) };
     decision_event(&mut log, Happened::Asked, Some(&first.cause), &ticket, judgement);
-    let timeout = asks.iter().map(|ask| ask.approval.timeout).min().unwrap_or(crate::documents::DEFAULT_TIMEOUT);
+    let timeout = asks.iter().map(|ask| ask.approval.timeout).min().unwrap_or(u64::MAX);
     let allow_on_timeout = asks.iter().all(|ask| ask.approval.timeout_action == TimeoutAction::Allow);
     let raw = |json: Json| RawValue::from_string(json).unwrap_or_else(|_| RawValue::NULL.to_owned());
     let pending = PendingAsk {
@@ -311,25 +311,23 @@ pub(super) fn decision(
 }
 
 /// A call that cannot be judged is blocked before anything is counted (engine.md §2.1).
-fn unreadable(
+fn refused(
     rules: &Rules,
     text: &str,
-    tape: Option<&Tape<'_>>,
-    call: Option<&Call<'_>>,
+    call: &Call<'_>,
     invalid: &InvalidCall,
+    rules_may_explain: bool,
     now: u64,
 ) -> Decision {
     let known = Known::default();
-    let subject = call.map(|call| known.subject(rules, call));
-    let mut cause = Cause {
+    let subject = known.subject(rules, call);
+    let said = if rules_may_explain { message_for(rules, &subject) } else { None };
+    let cause = Cause {
         source: "envelope".to_owned(),
         name: invalid.name.to_owned(),
-        reason: invalid.reason.clone().into_owned(),
+        reason: said.unwrap_or_else(|| invalid.reason.clone().into_owned()),
     };
-    if let Some(message) = subject.as_ref().and_then(|subject| message_for(rules, subject)) {
-        cause.reason = message;
-    }
-    super::fault::blocked(rules, text, tape, subject.as_ref(), cause, None, now)
+    super::fault::blocked(rules, text, subject, cause, None, now)
 }
 
 /// What the rules would have told the agent about a tool whose name only holds a path separator.

@@ -4,7 +4,7 @@ use super::ask::{self, Known, Round};
 use super::fault;
 use super::postconditions;
 use super::ticket::{Stage, Ticket};
-use crate::call::{Call, MAX_CALL_BYTES, Output, Subject};
+use crate::call::{self, Call, MAX_CALL_BYTES, Output, Purpose, Subject, sensitive};
 use crate::documents::ruleset::{Mode, PreAction};
 use crate::inquiry::{Answer, Step};
 use crate::json::write::{self, Items, Object};
@@ -34,15 +34,13 @@ pub fn resume(rules: &Rules, text: &str, output: Option<&str>, ticket: &str, ans
 }
 
 fn step(rules: &Rules, text: &str, output: Option<&str>, ticket: Ticket) -> Step<Json> {
-    let tape = match fault::read(text) {
+    let tape = match call::read_text(text) {
         Ok(tape) => tape,
         Err(invalid) => return Step::Done(blocked("", &invalid.reason)),
     };
-    let call = match Call::read(&tape, &rules.registry, true) {
+    let call = match Call::read(&tape, &rules.registry, Purpose::DryRun) {
         Ok(call) => call,
-        Err((call, invalid)) => {
-            return Step::Done(blocked(call.map_or("", |call| call.tool), &invalid.reason));
-        }
+        Err(refused) => return Step::Done(blocked(refused.call.tool, &refused.invalid.reason)),
     };
     let output = match output {
         Some(output) if output.len() > MAX_CALL_BYTES => {
@@ -199,8 +197,8 @@ impl<'r> Report<'r> {
 
     fn builtin(&mut self, call: &Call<'_>) {
         let Some(lists) = &self.rules.options.builtin_rules.deny_sensitive_reads else { return };
-        let name = crate::documents::builtin::NAME;
-        let hit = crate::documents::builtin::deny_sensitive_reads(lists, call).map(|reason| Hit {
+        let name = sensitive::RULE_ID;
+        let hit = sensitive::denied(call, lists).map(|reason| Hit {
             message: super::judge::cut(&self.rules.redactor.text(&reason)),
             policy_error: false,
         });

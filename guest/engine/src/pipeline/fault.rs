@@ -4,30 +4,15 @@
 use super::ask::Known;
 use super::judge::Cause;
 use super::ticket::{Stage, Ticket, TicketError};
-use crate::call::{Call, InvalidCall, MAX_CALL_BYTES, Subject};
+use crate::call::{self, Call, Subject};
 use crate::documents::ruleset::Mode;
 use crate::inquiry::{Action, Conclusion, Decision, Fault};
-use crate::json::Tape;
 use crate::json::write::{self, Object};
 use crate::rules::Rules;
 use crate::record::event::{Entry, Happened};
 
 /// What the agent sees instead of output that could not be checked.
 pub const SUPPRESSED: &str = "[OUTPUT SUPPRESSED] The result could not be checked against the policy.";
-
-/// Reads a call text.
-///
-/// # Errors
-/// It is too large, or not JSON that the engine takes.
-pub(super) fn read(text: &str) -> Result<Tape<'_>, InvalidCall> {
-    if text.len() > MAX_CALL_BYTES {
-        return Err(InvalidCall {
-            name: "call_too_large",
-            reason: format!("the call is larger than {MAX_CALL_BYTES} bytes").into(),
-        });
-    }
-    Tape::read(text).map_err(crate::call::text_error)
-}
 
 /// What the agent is told, without a word of what failed.
 #[must_use]
@@ -73,22 +58,17 @@ pub(super) fn mixed_up(rules: &Rules, text: &str, error: TicketError, now: u64) 
 }
 
 fn blocked_text(rules: &Rules, text: &str, cause: Cause, ticket: Option<Ticket>, now: u64) -> Decision {
-    let Ok(tape) = read(text) else { return blocked(rules, text, None, None, cause, ticket, now) };
-    let call = match Call::read(&tape, &rules.registry, false) {
-        Ok(call) => Some(call),
-        Err((call, _)) => call,
-    };
+    let tape = call::read_text(text).ok();
+    let call = rules.call_of(tape.as_ref());
     let known = ticket.as_ref().map(|ticket| Known::of(&ticket.facts)).unwrap_or_default();
-    let subject = call.as_ref().map(|call| known.subject(rules, call));
-    blocked(rules, text, Some(&tape), subject.as_ref(), cause, ticket, now)
+    blocked(rules, text, known.subject(rules, &call), cause, ticket, now)
 }
 
 /// A block that is nobody's verdict, with its event.
 pub(super) fn blocked(
     rules: &Rules,
     text: &str,
-    tape: Option<&Tape<'_>>,
-    subject: Option<&Subject<'_>>,
+    subject: Subject<'_>,
     cause: Cause,
     ticket: Option<Ticket>,
     now: u64,
@@ -96,7 +76,7 @@ pub(super) fn blocked(
     let mut ticket = ticket.unwrap_or_else(|| Ticket::new(Stage::Begin, text));
     let observing = rules.mode == Mode::Observe;
     let counters = ticket.facts.counters.unwrap_or_default();
-    let mut log = rules.log_of(tape, subject.copied(), ticket.events, now);
+    let mut log = rules.log(subject, ticket.events, now);
     log.write(
         if observing { Happened::WouldBlock } else { Happened::Blocked },
         &Entry {
@@ -144,15 +124,12 @@ pub fn fault_finish(rules: &Rules, text: &str, ticket: &str, fault: Fault, now: 
 
 /// The end of a call whose output could not be checked: suppressed, unless the guard only observes.
 pub(super) fn conclusion(rules: &Rules, text: &str, ticket: Option<Ticket>, error: &str, now: u64) -> Conclusion {
-    let tape = read(text).ok();
-    let call = tape.as_ref().and_then(|tape| match Call::read(tape, &rules.registry, false) {
-        Ok(call) => Some(call),
-        Err((call, _)) => call,
-    });
+    let tape = call::read_text(text).ok();
+    let call = rules.call_of(tape.as_ref());
     let known = ticket.as_ref().map(|ticket| Known::of(&ticket.facts)).unwrap_or_default();
-    let subject = call.as_ref().map(|call| known.subject(rules, call));
     let counters = ticket.as_ref().and_then(|ticket| ticket.facts.counters).unwrap_or_default();
-    let mut log = rules.log_of(tape.as_ref(), subject, ticket.as_ref().map_or(0, |ticket| ticket.events), now);
+    let place = ticket.as_ref().map_or(0, |ticket| ticket.events);
+    let mut log = rules.log(known.subject(rules, &call), place, now);
     log.write(
         Happened::Failed,
         &Entry {

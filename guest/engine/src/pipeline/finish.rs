@@ -4,7 +4,7 @@ use super::ask::{self, Known, Round};
 use super::fault;
 use super::postconditions::{self, Checked};
 use super::ticket::{Facts, Stage, Ticket};
-use crate::call::{Call, MAX_CALL_BYTES, Output, Subject};
+use crate::call::{self, Call, MAX_CALL_BYTES, Output, Purpose, Subject};
 use crate::inquiry::{Answer, Conclusion, Operation, Step, ToolOutcome};
 use crate::json::write::Object;
 use crate::json::{Number, Tape, Value};
@@ -48,11 +48,14 @@ pub fn resume(
 
 fn conclude(rules: &Rules, text: &str, ticket: Ticket, outcome: &ToolOutcome, now: u64) -> Step<Conclusion> {
     let failed = |ticket, error: &str| Step::Done(fault::conclusion(rules, text, Some(ticket), error, now));
-    let Ok(tape) = fault::read(text) else { return failed(ticket, "the call cannot be read") };
-    let call = match Call::read(&tape, &rules.registry, false) {
-        Ok(call) => call,
-        Err(_) if ticket.unjudged => return unjudged(rules, ticket, outcome, &tape, now),
-        Err(_) => return failed(ticket, "the call cannot be read"),
+    let tape = call::read_text(text).ok();
+    let whole = tape.as_ref().and_then(|tape| Call::read(tape, &rules.registry, Purpose::Execute).ok());
+    let Some(call) = whole else {
+        if ticket.unjudged {
+            let call = rules.call_of(tape.as_ref());
+            return unjudged(rules, &ticket, outcome, &call, now);
+        }
+        return failed(ticket, "the call cannot be read");
     };
     if outcome.output.len() > MAX_CALL_BYTES {
         return failed(ticket, "the result is too large to be checked");
@@ -199,10 +202,11 @@ fn done(
 }
 
 /// A call that was no call and ran because the guard observes: nothing is counted, nothing checked.
-fn unjudged(rules: &Rules, ticket: Ticket, outcome: &ToolOutcome, tape: &Tape<'_>, now: u64) -> Step<Conclusion> {
+fn unjudged(rules: &Rules, ticket: &Ticket, outcome: &ToolOutcome, call: &Call<'_>, now: u64) -> Step<Conclusion> {
     let value = Tape::read(&outcome.output);
     let success = outcome.success.unwrap_or_else(|| value.as_ref().is_ok_and(|output| heuristic(output.root())));
-    let mut log = rules.log_of(Some(tape), None, ticket.events, now);
+    let known = Known::of(&ticket.facts);
+    let mut log = rules.log(known.subject(rules, call), ticket.events, now);
     log.write(
         if success { Happened::Executed } else { Happened::Failed },
         &Entry { policy_error: true, ran: Some((success, true)), ..Entry::default() },

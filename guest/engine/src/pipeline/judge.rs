@@ -4,7 +4,7 @@
 
 use super::ask::Known;
 use super::ticket::{Facts, HookFact};
-use crate::call::Subject;
+use crate::call::{Subject, sensitive};
 use crate::documents::ruleset::{Approval, Mode, PreAction, TimeoutAction};
 use crate::json::write::{Items, Object};
 use crate::rules::Rules;
@@ -222,11 +222,11 @@ impl Bench<'_> {
     /// Rules that no file needs to spell out come after those of the files.
     fn builtin(&mut self) -> Option<Verdict> {
         let lists = self.rules.options.builtin_rules.deny_sensitive_reads.as_ref()?;
-        let Some(reason) = crate::documents::builtin::deny_sensitive_reads(lists, self.subject.call) else {
-            self.judgement.records.passed(crate::documents::builtin::PASSED_RECORD);
+        let name = sensitive::RULE_ID;
+        let Some(reason) = sensitive::denied(self.subject.call, lists) else {
+            self.judgement.records.passed(&crate::record::rules::passed(name, "precondition"));
             return None;
         };
-        let name = crate::documents::builtin::NAME;
         let reason = cut(&self.rules.redactor.text(&reason));
         self.judgement.records.failed(&Failed {
             name,

@@ -11,9 +11,8 @@ use crate::options::PostEffects;
 use crate::rules::Rules;
 use crate::program::{Body, Phase, Rule, text};
 use crate::record::rules::{Failed, Records};
-
-/// What stands for redacted text.
-const REDACTED: &str = "[REDACTED]";
+use crate::redaction::MARK;
+use crate::redaction::finding::FindingKind;
 
 /// What came of the postconditions of a call.
 #[derive(Debug)]
@@ -84,14 +83,13 @@ struct Bench<'b> {
 impl Bench<'_> {
     fn run(&mut self, operators: &[Result<bool, String>]) {
         let program = &self.rules.program;
-        let list = program.rules_for(self.subject.call.tool).post;
         // Proposed rules come last, whatever their place in the files.
         for proposed in [false, true] {
             if proposed && !self.rules.has_candidates {
                 break;
             }
             let mut fired = program.scan(Phase::Post, *self.subject).fired(operators).peekable();
-            for &index in list {
+            for &index in program.rules_for(self.subject.call.tool).post {
                 let Some(rule) = program.rules().get(index) else { continue };
                 let hit = fired.next_if(|fired| fired.rule == index);
                 if rule.candidate != proposed {
@@ -185,7 +183,7 @@ impl Bench<'_> {
         if !changed && !self.rules.options.reference() {
             let nothing = matches!(value, Value::Null);
             after.clear();
-            write::string(&mut after, if nothing { "" } else { REDACTED });
+            write::string(&mut after, if nothing { "" } else { MARK });
         }
         self.checked.redacted = true;
         self.checked.replacement = Some(after);
@@ -240,7 +238,7 @@ impl Bench<'_> {
         if redact.is_empty() {
             return self.rules.redactor.command(text);
         }
-        redact.iter().fold(Cow::Borrowed(text), |text, pattern| match pattern.replace_all(&text, REDACTED) {
+        redact.iter().fold(Cow::Borrowed(text), |text, pattern| match pattern.replace_all(&text, MARK) {
             Cow::Borrowed(_) => text,
             Cow::Owned(replaced) => Cow::Owned(replaced),
         })
@@ -251,7 +249,7 @@ impl Bench<'_> {
         let field = own.and_then(|own| own.get("field")).and_then(Value::as_str).unwrap_or("output");
         let mut finding = String::new();
         Object::write(&mut finding, |finding| {
-            finding.string("type", crate::redaction::finding_kind(&rule.id, message));
+            finding.string("type", FindingKind::of(&rule.id, message).as_str());
             finding.string("rule_id", &rule.id);
             finding.string("field", field);
             finding.string("message", message);

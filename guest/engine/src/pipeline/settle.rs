@@ -5,7 +5,7 @@ use super::ask::Known;
 use super::begin;
 use super::judge::Cause;
 use super::ticket::{PendingAsk, SettledAsk, Stage, Ticket};
-use crate::call::Call;
+use crate::call::{self, Call};
 use crate::inquiry::{Action, ApprovalOutcome, ApprovalVerdict, Decision, Step};
 use crate::json::write::Object;
 use crate::rules::Rules;
@@ -56,13 +56,8 @@ fn refused(
     timed_out: bool,
     now: u64,
 ) -> Decision {
-    let tape = match super::fault::read(text) {
-        Ok(tape) => tape,
-        Err(_) => return super::fault::mixed_up(rules, text, super::ticket::TicketError::OtherCall, now),
-    };
-    let Ok(call) = Call::read(&tape, &rules.registry, false) else {
-        return super::fault::mixed_up(rules, text, super::ticket::TicketError::OtherCall, now);
-    };
+    let tape = call::read_text(text).ok();
+    let call = rules.call_of(tape.as_ref());
     let known = Known::of(&ticket.facts);
     let subject = known.subject(rules, &call);
     let mut log = rules.log(subject, ticket.events, now);

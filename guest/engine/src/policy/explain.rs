@@ -51,7 +51,8 @@ pub fn compose(rulesets: &[Document], options: &str) -> Result<Json, Failure> {
     let Some(composition) = composition.filter(|_| !broken) else { return Err(Failure::documents(diagnostics)) };
     let mut out = String::new();
     Object::write(&mut out, |result| {
-        result.string("yaml", &serialize::write(&composition));
+        result.string("yaml", &serialize::ruleset(&composition));
+        result.optional_string("candidates_yaml", serialize::candidates(&composition).as_deref());
         result.string("policy_version", &composition.policy_version);
         result.raw("report", &serde_json::to_string(&composition.report).unwrap_or_default());
         result.raw("warnings", &summary::diagnostics(&diagnostics));

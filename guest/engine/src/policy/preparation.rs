@@ -215,9 +215,13 @@ impl Binding {
         let rules = Rules {
             mode: options.mode.unwrap_or(composition.mode),
             environment: options.environment.clone().unwrap_or_else(|| DEFAULT_ENVIRONMENT.to_owned()),
-            needs: program.needs(),
+            needs: program.needs().clone(),
             limits: Limits::of(&composition, &options),
-            registry: ToolRegistry::new(&composition.tools, &options),
+            registry: ToolRegistry::new(
+                composition.tools.iter().map(|(name, class)| (name.as_str(), *class)),
+                &options.tools,
+                false,
+            ),
             redactor: Arc::new(redactor),
             has_candidates: composition.rules.iter().any(|rule| rule.candidate),
             program,

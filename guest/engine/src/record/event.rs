@@ -4,8 +4,9 @@
 use crate::call::Subject;
 use crate::inquiry::ApprovalOutcome;
 use crate::json::Json;
-use crate::json::write::{self, Object};
+use crate::json::write::Object;
 use crate::redaction::Redactor;
+use crate::redaction::event::cap_event;
 
 use super::time::iso8601;
 
@@ -59,14 +60,8 @@ impl Happened {
 /// What is the same in all events of one step of a call.
 #[derive(Debug)]
 pub struct Log<'s> {
-    /// The call; none when it could not be read.
-    pub subject: Option<Subject<'s>>,
-    /// The tool's name, also of a call that could not be read.
-    pub tool: &'s str,
-    /// The host's id of the call.
-    pub call_id: &'s str,
-    /// Its session.
-    pub session_id: &'s str,
+    /// The call, as much of it as could be read.
+    pub subject: Subject<'s>,
     /// SHA-256 hex of what judged it.
     pub policy_version: &'s str,
     /// The guard's mode.
@@ -120,17 +115,9 @@ impl Log<'_> {
     /// Writes an event.
     pub fn write(&mut self, happened: Happened, entry: &Entry<'_>) {
         let arguments = self.take_arguments();
-        let mut rules = entry.rules.unwrap_or("[]");
-        let mut text = self.event(happened, entry, &arguments, rules);
-        if text.len() > crate::redaction::MAX_EVENT_BYTES {
-            text = self.event(happened, entry, TOO_LARGE, rules);
-        }
-        if text.len() > crate::redaction::MAX_EVENT_BYTES {
-            rules = "[]";
-            text = self.event(happened, entry, TOO_LARGE, rules);
-        }
+        let event = self.event(happened, entry, &arguments);
         self.arguments = Some(arguments);
-        self.events.push(text);
+        self.events.push(cap_event(event));
     }
 
     /// The number of events the call has had after this step.
@@ -142,31 +129,28 @@ impl Log<'_> {
     fn take_arguments(&mut self) -> String {
         self.arguments.take().unwrap_or_else(|| {
             let mut out = String::new();
-            match self.subject {
-                Some(subject) => self.redactor.value(&mut out, crate::json::Value::Map(subject.call.args)),
-                None => out.push_str("{}"),
-            }
+            self.redactor.value(&mut out, crate::json::Value::Map(self.subject.call.args));
             out
         })
     }
 
-    fn event(&self, happened: Happened, entry: &Entry<'_>, arguments: &str, rules: &str) -> String {
-        let truncated = arguments == TOO_LARGE;
-        let call = self.subject.map(|subject| subject.call);
+    fn event(&self, happened: Happened, entry: &Entry<'_>, arguments: &str) -> String {
+        let rules = entry.rules.unwrap_or("[]");
+        let call = self.subject.call;
         let mut out = String::with_capacity(512 + arguments.len() + rules.len());
         let text = |text: &str| self.redactor.text(text).into_owned();
         Object::write(&mut out, |event| {
             event.string("schema_version", SCHEMA_VERSION);
             if !self.bare {
-                event.string("event_id", &format!("{}-{}", self.call_id, self.next_place()));
+                event.string("event_id", &format!("{}-{}", call.call_id, self.next_place()));
             }
-            event.string("call_id", self.call_id);
-            event.string("agent_id", call.map_or("", |call| call.agent_id));
-            event.string("tool_name", self.tool);
+            event.string("call_id", call.call_id);
+            event.string("agent_id", call.agent_id);
+            event.string("tool_name", call.tool);
             event.raw("tool_args", arguments);
-            event.string("side_effect", call.map_or("irreversible", |call| call.side_effect.as_str()));
-            event.string("environment", self.subject.map_or("", |subject| subject.environment));
-            match self.subject.and_then(|subject| subject.principal) {
+            event.string("side_effect", call.side_effect.as_str());
+            event.string("environment", self.subject.environment);
+            match self.subject.principal {
                 Some(principal) => self.redactor.principal(event.key("principal"), principal),
                 None => event.raw("principal", "null"),
             }
@@ -179,9 +163,9 @@ impl Log<'_> {
             event.string("mode", if entry.observing { "observe" } else { self.mode });
             event.string("policy_version", self.policy_version);
             event.string("timestamp", &iso8601(self.now));
-            event.string("run_id", self.session_id);
-            event.number("call_index", call.map_or(0, |call| call.call_index));
-            event.optional_string("parent_call_id", call.and_then(|call| call.parent_call_id));
+            event.string("run_id", call.session_id);
+            event.number("call_index", call.call_index);
+            event.optional_string("parent_call_id", call.parent_call_id);
             optional_bool(event, "tool_success", entry.ran.map(|(success, _)| success));
             optional_bool(event, "postconditions_passed", entry.ran.map(|(_, passed)| passed));
             event.number("duration_ms", 0);
@@ -190,8 +174,8 @@ impl Log<'_> {
             event.number("session_attempt_count", entry.attempts);
             event.number("session_execution_count", entry.executions);
             event.bool("policy_error", entry.policy_error);
-            event.string("session_id", self.session_id);
-            event.optional_string("parent_session_id", call.and_then(|call| call.parent_session_id));
+            event.string("session_id", call.session_id);
+            event.optional_string("parent_session_id", call.parent_session_id);
             event.raw("workflow", entry.workflow.unwrap_or("null"));
             if let Some(approval) = entry.approval {
                 event.object("approval", |out| {
@@ -202,26 +186,14 @@ impl Log<'_> {
                     out.optional_string("decided_via", approval.decided_via.as_deref());
                 });
             }
-            if truncated {
-                event.bool("_truncated", true);
-            }
         });
         out
     }
 }
-
-/// Stands for arguments that would make an event too large (engine.md §10.5).
-const TOO_LARGE: &str = r#"{"_redacted":"payload exceeded 32KB"}"#;
 
 fn optional_bool(event: &mut Object<'_>, key: &str, flag: Option<bool>) {
     match flag {
         Some(flag) => event.bool(key, flag),
         None => event.raw(key, "null"),
     }
-}
-
-/// The list of strings that an answer carries as `warnings`.
-#[must_use]
-pub fn strings(texts: &[String]) -> Json {
-    write::strings(texts)
 }
