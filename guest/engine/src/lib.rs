@@ -19,3 +19,4 @@ pub mod documents;
 pub mod inquiry;
 pub mod json;
 pub mod options;
+pub mod sandbox;
