@@ -19,3 +19,6 @@ pub mod documents;
 pub mod inquiry;
 pub mod json;
 pub mod options;
+pub mod policy;
+pub mod signing;
+pub mod text;
