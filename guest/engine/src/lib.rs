@@ -28,4 +28,5 @@ pub mod rules;
 pub mod sandbox;
 pub mod session;
 pub mod signing;
+pub mod text;
 pub mod yaml;
