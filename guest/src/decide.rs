@@ -71,7 +71,7 @@ impl GuestPolicy for Policy {
     }
 
     fn finish(&self, call: Json, ticket: Json, outcome: ToolOutcome, now: Timestamp) -> FinishStep {
-        self.0.finish(&call, &ticket, outcome.into(), now).into()
+        self.0.finish(&call, &ticket, &outcome.into(), now).into()
     }
 
     fn resume_finish(
@@ -82,7 +82,7 @@ impl GuestPolicy for Policy {
         answers: Vec<Answer>,
         now: Timestamp,
     ) -> FinishStep {
-        self.0.resume_finish(&call, &ticket, outcome.into(), all(answers), now).into()
+        self.0.resume_finish(&call, &ticket, &outcome.into(), all(answers), now).into()
     }
 
     fn fault(&self, call: Json, ticket: Option<Json>, fault: Fault, now: Timestamp) -> Decision {

@@ -71,9 +71,9 @@ impl Rules {
     /// What a call touches, as far as sandboxes of its tool look at it; none when there are none.
     #[must_use]
     pub fn touched<'c>(&self, call: &'c Call<'c>) -> Option<Touched<'c>> {
-        let mut rules = self.program.rules_for(call.tool).sandbox.filter_map(|rule| self.sandbox(*rule)).peekable();
-        rules.peek()?;
-        Some(Touched::of(call, &self.places, rules))
+        let rules = self.program.rules_for(call.tool).sandbox.filter_map(|rule| self.sandbox(*rule));
+        let needs = rules.map(Sandbox::needs).reduce(sandbox::Needs::and)?;
+        Some(Touched::of(call, &self.places, needs))
     }
 
     /// As much of a call as its text gives.

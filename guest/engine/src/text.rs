@@ -59,7 +59,7 @@ pub fn finish(policy: &Policy, request: &str) -> Json {
         let (call, ticket) = (request.raw("call")?, request.raw("ticket")?);
         let (outcome, now) = (request.outcome()?, request.now()?);
         request.end()?;
-        Ok(answer::finished(policy.finish(call, ticket, outcome, now)))
+        Ok(answer::finished(policy.finish(call, ticket, &outcome, now)))
     }))
 }
 
@@ -83,7 +83,7 @@ pub fn resume(policy: &Policy, request: &str) -> Json {
             Resumed::Finish => {
                 let (call, outcome, now) = (request.raw("call")?, request.outcome()?, request.now()?);
                 request.end()?;
-                answer::finished(policy.resume_finish(call, ticket, outcome, answers, now))
+                answer::finished(policy.resume_finish(call, ticket, &outcome, answers, now))
             }
             Resumed::Operate => {
                 let now = request.now()?;

@@ -4,7 +4,7 @@ use super::ask::{self, Known, Round};
 use super::fault;
 use super::postconditions;
 use super::ticket::{Stage, Ticket};
-use crate::call::{self, Call, MAX_CALL_BYTES, Output, Purpose, Subject, sensitive};
+use crate::call::{self, Call, MAX_CALL_BYTES, Output, Principal, Purpose, Subject, sensitive};
 use crate::documents::ruleset::{Mode, PreAction};
 use crate::inquiry::{Answer, Step};
 use crate::json::write::{self, Items, Object};
@@ -54,7 +54,7 @@ fn step(rules: &Rules, text: &str, output: Option<&str>, ticket: Ticket) -> Step
     };
     let known = Known::of(&ticket.facts);
     let mut subject = known.subject(rules, &call);
-    if let crate::call::Principal::Static(principal) = call.principal {
+    if let Principal::Static(principal) = call.principal {
         subject.principal = principal;
     }
     let output = output.as_ref().map(Tape::root);

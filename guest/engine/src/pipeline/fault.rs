@@ -4,7 +4,7 @@
 use super::ask::Known;
 use super::judge::Cause;
 use super::ticket::{Stage, Ticket, TicketError};
-use crate::call::{self, Call, Subject};
+use crate::call::{self, Subject};
 use crate::documents::ruleset::Mode;
 use crate::inquiry::{Action, Conclusion, Decision, Fault};
 use crate::json::write::{self, Object};

@@ -69,7 +69,7 @@ pub fn operate(rules: &Rules, session: &str, command: &str) -> Operate {
         return failed(Failure::argument("E_COMMAND", message));
     }
     let round = if command.set.is_empty() { Round::Scan } else { Round::Set };
-    ask(rules, session, command, round)
+    ask(session, command, round)
 }
 
 /// `policy.resume-operate`
@@ -90,14 +90,14 @@ pub fn resume(rules: &Rules, ticket: &str, answers: Vec<Answer>) -> Operate {
             if let Some(Outcome::Failed(why)) = outcomes.iter().find(|outcome| matches!(outcome, Outcome::Failed(_))) {
                 return failed(unavailable(why));
             }
-            ask(rules, &session, command, Round::Scan)
+            ask(&session, command, Round::Scan)
         }
         Round::Scan => match outcomes.into_iter().next() {
             Some(Outcome::Found(found)) => report(&session, found),
             // A store that cannot list shows the counters that are known.
             _ => {
                 let known = known_keys(rules, &session);
-                ask(rules, &session, command, Round::Get(known))
+                ask(&session, command, Round::Get(known))
             }
         },
         Round::Get(keys) => {
@@ -141,7 +141,7 @@ fn known_keys(rules: &Rules, session: &str) -> Vec<String> {
     own.into_iter().chain(rules.limits.limited_tools().map(|tool| keys::tool(session, tool))).collect()
 }
 
-fn ask(rules: &Rules, session: &str, command: Command, round: Round) -> Operate {
+fn ask(session: &str, command: Command, round: Round) -> Operate {
     let operations = match &round {
         Round::Set => command
             .set

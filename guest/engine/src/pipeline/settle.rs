@@ -5,7 +5,7 @@ use super::ask::Known;
 use super::begin;
 use super::judge::Cause;
 use super::ticket::{PendingAsk, SettledAsk, Stage, Ticket};
-use crate::call::{self, Call};
+use crate::call;
 use crate::inquiry::{Action, ApprovalOutcome, ApprovalVerdict, Decision, Step};
 use crate::json::write::Object;
 use crate::rules::Rules;
