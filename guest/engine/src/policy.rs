@@ -141,7 +141,7 @@ impl Policy {
     pub fn operate(&self, session_id: &str, command: &str, now: u64) -> Step<Result<Operated, Failure>> {
         // Counters make no events, so that nothing here needs the time yet; workflow operations will.
         let _ = now;
-        operate::operate(&self.rules, session_id, command)
+        operate::operate(session_id, command)
     }
 
     /// Answers the questions of [`Policy::operate`].
