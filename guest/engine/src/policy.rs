@@ -163,8 +163,8 @@ fn decision(action: Action) -> Decision {
         policy_error: false,
         reason: String::new(),
         name: String::new(),
-        detail: r#"{"rules_evaluated":[]}"#.to_owned(),
-        events: vec![r#"{"action":"call_allowed"}"#.to_owned()],
+        detail: r#"{"decision_source":null,"rules_evaluated":[]}"#.to_owned(),
+        events: vec![event("call_allowed")],
         ticket: r#"{"v":1,"step":"open"}"#.to_owned(),
         approval: None,
     }
@@ -176,9 +176,16 @@ fn conclusion() -> Conclusion {
         passed: true,
         replacement: None,
         warnings: Vec::new(),
-        detail: r#"{"redacted":false,"suppressed":false,"rules_evaluated":[],"findings":[]}"#.to_owned(),
-        events: vec![r#"{"action":"call_executed"}"#.to_owned()],
+        detail: r#"{"redacted":false,"suppressed":false,"policy_error":false,"rules_evaluated":[],"findings":[]}"#
+            .to_owned(),
+        events: vec![event("call_executed")],
     }
+}
+
+fn event(action: &str) -> Json {
+    format!(
+        r#"{{"schema_version":"0.3.0","timestamp":"2026-01-01T00:00:00+00:00","mode":"enforce","action":"{action}"}}"#
+    )
 }
 
 /// All findings.
