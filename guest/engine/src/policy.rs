@@ -77,13 +77,7 @@ impl Policy {
 
     /// Answers the questions of [`Policy::evaluate`].
     #[must_use]
-    pub fn resume_evaluate(
-        &self,
-        call: &str,
-        output: Option<&str>,
-        ticket: &str,
-        answers: Vec<Answer>,
-    ) -> Step<Json> {
+    pub fn resume_evaluate(&self, call: &str, output: Option<&str>, ticket: &str, answers: Vec<Answer>) -> Step<Json> {
         evaluate::resume(&self.rules, call, output, ticket, answers)
     }
 
