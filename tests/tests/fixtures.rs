@@ -1,0 +1,2 @@
+//! One test a fixture.
+fn main() {}
