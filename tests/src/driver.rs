@@ -180,7 +180,7 @@ impl Driver {
     /// The answer, when it is there already.
     #[must_use]
     pub fn poll(&self, pending: &Pending) -> Option<Answer> {
-        self.process.wait(Some(&pending.id), &pending.request, Duration::ZERO).ok()
+        self.process.poll(&pending.id)
     }
 
     /// Waits for the next answer whose id is null or missing.
@@ -205,6 +205,12 @@ impl Driver {
     #[must_use]
     pub fn is_alive(&self) -> bool {
         self.process.is_alive()
+    }
+
+    /// Whether an answer ever was overdue: then the process may run and still be of no use.
+    #[must_use]
+    pub fn is_hung(&self) -> bool {
+        self.process.is_hung()
     }
 
     /// The most memory the process ever had in use, in bytes; none where the system does not say.
@@ -278,7 +284,7 @@ mod tests {
     fn a_hang_is_an_error_and_the_process_dies_with_its_driver() {
         let driver = script("sleep 1000").with_patience(Duration::from_millis(50));
         assert!(matches!(driver.ask("hello", Value::Null), Err(Trouble::TimedOut { .. })));
-        assert!(driver.is_alive());
+        assert!(driver.is_alive() && driver.is_hung());
         driver.kill();
     }
 

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -26,6 +27,7 @@ pub(super) struct Process {
     input: Mutex<Option<Sender<Vec<u8>>>>,
     inbox: Arc<Inbox>,
     stderr: Arc<Mutex<VecDeque<u8>>>,
+    hung: AtomicBool,
 }
 
 /// Answers that nobody has asked for yet.
@@ -68,7 +70,13 @@ impl Process {
             let kept = Arc::clone(&stderr);
             thread::spawn(move || keep_end(stream, &kept));
         }
-        Ok(Self { child: Mutex::new(child), input: Mutex::new(Some(sender)), inbox, stderr })
+        Ok(Self {
+            child: Mutex::new(child),
+            input: Mutex::new(Some(sender)),
+            inbox,
+            stderr,
+            hung: AtomicBool::new(false),
+        })
     }
 
     /// Hands a line to the writer; an ended process shows when its answer is waited for.
@@ -101,12 +109,21 @@ impl Process {
             let now = Instant::now();
             if now >= deadline {
                 drop(state);
+                self.hung.store(true, Ordering::Relaxed);
                 let request = request.to_owned();
                 return Err(Trouble::TimedOut { request, after: patience, stderr: self.stderr() });
             }
             let waited = self.inbox.changed.wait_timeout(state, deadline - now);
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
+    }
+
+    pub(super) fn poll(&self, id: &str) -> Option<Answer> {
+        lock(&self.inbox.state).by_id.remove(id)
+    }
+
+    pub(super) fn is_hung(&self) -> bool {
+        self.hung.load(Ordering::Relaxed)
     }
 
     pub(super) fn is_alive(&self) -> bool {
