@@ -207,10 +207,10 @@ impl Driver {
         self.process.is_alive()
     }
 
-    /// Whether an answer ever was overdue: then the process may run and still be of no use.
+    /// Whether it runs, was never overdue, and never wrote what is no answer: then others can use it too.
     #[must_use]
-    pub fn is_hung(&self) -> bool {
-        self.process.is_hung()
+    pub fn is_sound(&self) -> bool {
+        self.process.is_sound()
     }
 
     /// The most memory the process ever had in use, in bytes; none where the system does not say.
@@ -284,7 +284,7 @@ mod tests {
     fn a_hang_is_an_error_and_the_process_dies_with_its_driver() {
         let driver = script("sleep 1000").with_patience(Duration::from_millis(50));
         assert!(matches!(driver.ask("hello", Value::Null), Err(Trouble::TimedOut { .. })));
-        assert!(driver.is_alive() && driver.is_hung());
+        assert!(driver.is_alive() && !driver.is_sound());
         driver.kill();
     }
 

@@ -122,8 +122,8 @@ impl Process {
         lock(&self.inbox.state).by_id.remove(id)
     }
 
-    pub(super) fn is_hung(&self) -> bool {
-        self.hung.load(Ordering::Relaxed)
+    pub(super) fn is_sound(&self) -> bool {
+        !self.hung.load(Ordering::Relaxed) && lock(&self.inbox.state).bad_line.is_none() && self.is_alive()
     }
 
     pub(super) fn is_alive(&self) -> bool {
