@@ -1,1 +1,3 @@
 //! Tests through hosts.
+
+pub mod differential;
