@@ -15,6 +15,8 @@ fn main() {
     for (name, count) in &report.tally.cases {
         println!("{count:8} {:5}‰ {name}", report.tally.permille(name));
     }
+    println!("modelled {}", report.modelled);
+    for each in &report.debug { println!("{}", each.chars().take(900).collect::<String>()); }
     for each in &report.unexplained {
         println!("{}", each.difference);
     }

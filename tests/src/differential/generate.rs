@@ -87,7 +87,7 @@ fn plain(random: &mut Random) -> Group {
     let opening = Arc::new(Opening { documents: documents.collect(), settings });
     let cases = (0..GROUP).map(|case| Case {
         opening: Arc::clone(&opening),
-        steps: call::steps(random, &world, interests, case),
+        steps: call::steps(random, &world, interests, opening.settings.get("principal"), case),
     });
     Group { cases: cases.collect() }
 }

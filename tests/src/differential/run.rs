@@ -53,6 +53,8 @@ pub struct Report {
     pub cases: usize,
     /// Answers that were compared.
     pub answers: usize,
+    /// Cases that the model of the reference repeats.
+    pub modelled: usize,
     /// Cases that took an explanation.
     pub explained: usize,
     /// Cases for each divergence.
@@ -61,6 +63,7 @@ pub struct Report {
     pub unexplained: Vec<Unexplained>,
     /// What the cases did.
     pub tally: Tally,
+    pub debug: Vec<String>,
 }
 
 /// Both sides.
@@ -92,10 +95,12 @@ pub fn run(plan: Plan, sides: &(impl Fn() -> Result<Sides, String> + Sync)) -> R
         let stream = stream?;
         all.cases += stream.cases;
         all.answers += stream.answers;
+        all.modelled += stream.modelled;
         all.explained += stream.explained;
         for (id, count) in stream.divergences {
             *all.divergences.entry(id).or_default() += count;
         }
+        all.debug.extend(stream.debug);
         all.unexplained.extend(stream.unexplained);
         all.tally.add(&stream.tally);
     }
@@ -137,13 +142,12 @@ fn judge(group: &Group, sides: &mut Sides, report: &mut Report) -> Result<(), St
         report.answers += ours.len();
         report.tally.count(case, &reference);
         let prediction = explain::predict(case, &reference);
-        if prediction.used.is_empty() {
-        } else {
-            report.explained += 1;
-            for id in &prediction.used {
-                *report.divergences.entry(id).or_default() += 1;
-            }
+        report.modelled += usize::from(prediction.modelled);
+        report.explained += usize::from(!prediction.used.is_empty());
+        for id in &prediction.used {
+            *report.divergences.entry(id).or_default() += 1;
         }
+        if let Some(why) = &prediction.debug { if report.debug.len() < 12 { report.debug.push(why.clone()); } }
         let found = prediction.answers.iter().zip(&ours).enumerate();
         let found = found.filter_map(|(step, (predicted, ours))| Some((step, difference(predicted, ours)?))).next();
         if let Some((step, found)) = found {

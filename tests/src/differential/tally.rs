@@ -18,7 +18,9 @@ impl Tally {
     /// Counts a case by the reference's answers.
     pub fn count(&mut self, case: &Case, answers: &[Datum]) {
         let mut seen: BTreeMap<String, ()> = BTreeMap::new();
-        let mut see = |name: String| drop(seen.insert(name, ()));
+        let mut see = |name: String| {
+            seen.insert(name, ());
+        };
         let mut fired: Vec<String> = Vec::new();
         for answer in answers {
             if answer.flag("refused") {
@@ -40,6 +42,9 @@ impl Tally {
             let records = answer.list_of("rules_evaluated").iter().map(|record| (record, "name"));
             let records = records.chain(answer.list_of("rules").iter().map(|record| (record, "id")));
             for (record, name) in records.filter(|(record, _)| !record.flag("passed")) {
+                if record.text("type").is_empty() {
+                    continue;
+                }
                 see(format!("fired {}", record.text("type")));
                 fired.push(record.text(name).to_owned());
             }

@@ -22,8 +22,15 @@ pub struct Interests {
     pub hosts: bool,
 }
 
-/// Requests of one case.
-pub fn steps(random: &mut Random, world: &World, interests: Interests, case: usize) -> Vec<Datum> {
+/// Requests of one case on a guard with a static principal, or none.
+
+pub fn steps(
+    random: &mut Random,
+    world: &World,
+    interests: Interests,
+    fixed: Option<&Datum>,
+    case: usize,
+) -> Vec<Datum> {
     let session = match random.below(20) {
         0 => format!("sitzung-ü {case}"),
         _ => format!("s{case}"),
@@ -38,8 +45,8 @@ pub fn steps(random: &mut Random, world: &World, interests: Interests, case: usi
         let tool = if random.percent(93) { *random.one(&world.tools) } else { *random.one(TOOLS) };
         let call = call(random, world, tool, interests);
         let output = result(random, world, tool, interests);
-        if !interests.no_dry_runs && random.percent(70) {
-            steps.push(dry_run(random, &call, &output));
+        if !interests.no_dry_runs && (interests.ask || interests.sessions || random.percent(70)) {
+            steps.push(dry_run(random, &call, &output, fixed));
             if random.percent(20) {
                 continue;
             }
@@ -106,18 +113,18 @@ fn approve(random: &mut Random, id: &str) -> Datum {
     let outcome = *random.weighted(&[(45, "rejected"), (42, "timed_out"), (13, "approved")]);
     let mut approve =
         Datum::map([("op", "approve".into()), ("call_id", id.into()), ("outcome", outcome.into()), ("approver", "ana".into())]);
-    if random.percent(40) {
+    if outcome != "timed_out" && random.percent(40) {
         approve.set("reason", random.word(&["too risky", "fine", "nein, größer"]));
     }
     approve
 }
 
-fn dry_run(random: &mut Random, call: &Datum, output: &Datum) -> Datum {
+fn dry_run(random: &mut Random, call: &Datum, output: &Datum, fixed: Option<&Datum>) -> Datum {
     let mut call = call.clone();
     // A dry run of the reference knows no metadata and no static principal.
     call.remove("metadata");
-    if call.get("principal").is_none() {
-        call.set("principal", Datum::Null);
+    if let (None, Some(fixed)) = (call.get("principal"), fixed) {
+        call.set("principal", fixed.clone());
     }
     let mut request = Datum::map([("op", "evaluate".into()), ("call", call)]);
     if let (Datum::String(_), true) = (output, random.percent(70)) {
