@@ -3,7 +3,10 @@
 //! [`ruleset`] and [`composition`] are what later steps work on; the rest of this module makes them.
 
 pub mod composition;
+pub mod load;
 pub mod ruleset;
+pub mod serialize;
+pub mod templates;
 
 /// A ruleset or workflow as it was written. The revision is the SHA-256 of exactly these UTF-8 bytes.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
