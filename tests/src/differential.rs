@@ -10,6 +10,7 @@ pub mod compare;
 pub mod datum;
 pub mod explain;
 pub mod generate;
+pub mod native;
 pub mod process;
 pub mod random;
 pub mod reference;
