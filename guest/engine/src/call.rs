@@ -13,7 +13,7 @@ pub mod sensitive;
 
 use std::borrow::Cow;
 
-pub use read::{Purpose, Refused, principal, read_text, text_error};
+pub use read::{Purpose, Refused, check_session_id, principal, read_text, text_error};
 pub use registry::ToolRegistry;
 
 use crate::documents::ruleset::SideEffect;

@@ -43,3 +43,51 @@ fn listed<'l>(given: &'l [String], default: &'l [&'static str]) -> impl Iterator
     let default = if given.is_empty() { default } else { &[] };
     given.iter().map(String::as_str).chain(default.iter().copied())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::call::{Purpose, ToolRegistry, read_text};
+
+    fn message(tool: &str, args: &str, lists: &DenySensitiveReads) -> Option<String> {
+        let text = format!("{{\"tool\":\"{tool}\",\"args\":{args}}}");
+        let tape = read_text(&text).unwrap();
+        denied(&Call::read(&tape, &ToolRegistry::default(), Purpose::DryRun).unwrap(), lists)
+    }
+
+    #[test]
+    fn credentials_and_the_environment_are_denied() {
+        let lists = DenySensitiveReads::default();
+        for (tool, args, start) in [
+            ("Read", r#"{"file_path":"/home/u/.ssh/id"}"#, "Access to sensitive path denied: /home/u/.ssh/id. This"),
+            ("Read", r#"{"path":"/app/.env.local"}"#, "Access to sensitive path denied: /app/.env.local."),
+            ("Bash", r#"{"command":" printenv "}"#, "Sensitive command denied: printenv. This command"),
+            ("Bash", r#"{"command":"env FOO=1 x"}"#, "Sensitive command denied: env."),
+            (
+                "Bash",
+                r#"{"command":"cat ~/.aws/credentials"}"#,
+                "Bash command accesses sensitive path: /.aws/credentials.",
+            ),
+        ] {
+            let message = message(tool, args, &lists).unwrap_or_default();
+            assert!(message.starts_with(start), "{message}");
+        }
+        for (tool, args) in [
+            ("Read", r#"{"file_path":".env"}"#),
+            ("Bash", r#"{"command":"environment"}"#),
+            ("Bash", r#"{"command":"env\tx"}"#),
+            ("Bash", r#"{"command":""}"#),
+            ("cat", r#"{"file_path":"/.ssh/x","command":"env"}"#),
+        ] {
+            assert_eq!(message(tool, args, &lists), None, "{args}");
+        }
+    }
+
+    #[test]
+    fn lists_replace_the_defaults_each_for_itself() {
+        let lists = DenySensitiveReads { sensitive_paths: vec!["/vault/".to_owned()], ..Default::default() };
+        assert!(message("Read", r#"{"path":"/vault/x"}"#, &lists).is_some());
+        assert!(message("Read", r#"{"path":"/.ssh/x"}"#, &lists).is_none());
+        assert!(message("Bash", r#"{"command":"env"}"#, &lists).is_some());
+    }
+}
