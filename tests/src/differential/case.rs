@@ -39,6 +39,8 @@ pub struct Case {
 /// Cases on one guard, each in sessions of its own: opening costs most.
 #[derive(Clone, Debug)]
 pub struct Group {
+    /// Why it was made: `plain`, `broken`, or where it leads.
+    pub kind: &'static str,
     /// All cases have this opening.
     pub cases: Vec<Case>,
 }
@@ -71,7 +73,7 @@ impl Group {
     /// A group of one.
     #[must_use]
     pub fn of(case: &Case) -> Self {
-        Self { cases: vec![case.clone()] }
+        Self { kind: "one", cases: vec![case.clone()] }
     }
 
     /// All requests, one a line: open, then each case's steps and its events.

@@ -13,6 +13,7 @@ use super::ruleset_text;
 mod broken;
 mod call;
 mod expression;
+mod loading;
 mod rule;
 pub mod territory;
 mod vocabulary;
@@ -89,7 +90,7 @@ fn plain(random: &mut Random) -> Group {
         opening: Arc::clone(&opening),
         steps: call::steps(random, &world, interests, opening.settings.get("principal"), case),
     });
-    Group { cases: cases.collect() }
+    Group { kind: "plain", cases: cases.collect() }
 }
 
 /// A second file: over the first, or beside it.

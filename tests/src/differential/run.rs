@@ -18,7 +18,7 @@ pub const STREAMS: u64 = 2;
 const AHEAD: usize = 24;
 
 /// So many unexplained differences are enough to stop.
-const ENOUGH: usize = 20;
+const ENOUGH: usize = 2000;
 
 /// What to run.
 #[derive(Clone, Copy, Debug)]
@@ -34,6 +34,8 @@ pub struct Plan {
 /// A difference that no explanation predicts.
 #[derive(Clone, Debug)]
 pub struct Unexplained {
+    /// The kind of group that it is from.
+    pub kind: &'static str,
     /// The case.
     pub case: Case,
     /// Where and how.
@@ -55,15 +57,18 @@ pub struct Report {
     pub answers: usize,
     /// Cases that the model of the reference repeats.
     pub modelled: usize,
+    /// Where it does not, a few times.
+    pub unlike: Vec<String>,
     /// Cases that took an explanation.
     pub explained: usize,
+    /// Cases, and explained cases, of each kind of group.
+    pub kinds: BTreeMap<&'static str, (usize, usize)>,
     /// Cases for each divergence.
     pub divergences: BTreeMap<&'static str, usize>,
     /// The first of those that nothing explains.
     pub unexplained: Vec<Unexplained>,
     /// What the cases did.
     pub tally: Tally,
-    pub debug: Vec<String>,
 }
 
 /// Both sides.
@@ -97,10 +102,15 @@ pub fn run(plan: Plan, sides: &(impl Fn() -> Result<Sides, String> + Sync)) -> R
         all.answers += stream.answers;
         all.modelled += stream.modelled;
         all.explained += stream.explained;
+        for (kind, (cases, explained)) in stream.kinds {
+            let all = all.kinds.entry(kind).or_default();
+            all.0 += cases;
+            all.1 += explained;
+        }
         for (id, count) in stream.divergences {
             *all.divergences.entry(id).or_default() += count;
         }
-        all.debug.extend(stream.debug);
+        all.unlike.extend(stream.unlike);
         all.unexplained.extend(stream.unexplained);
         all.tally.add(&stream.tally);
     }
@@ -142,17 +152,23 @@ fn judge(group: &Group, sides: &mut Sides, report: &mut Report) -> Result<(), St
         report.answers += ours.len();
         report.tally.count(case, &reference);
         let prediction = explain::predict(case, &reference);
-        report.modelled += usize::from(prediction.modelled);
+        report.modelled += usize::from(prediction.unlike.is_none());
         report.explained += usize::from(!prediction.used.is_empty());
+        let kind = report.kinds.entry(group.kind).or_default();
+        kind.0 += 1;
+        kind.1 += usize::from(!prediction.used.is_empty());
         for id in &prediction.used {
             *report.divergences.entry(id).or_default() += 1;
         }
-        if let Some(why) = &prediction.debug { if report.debug.len() < 12 { report.debug.push(why.clone()); } }
+        if let Some(unlike) = prediction.unlike.filter(|_| report.unlike.len() < ENOUGH) {
+            report.unlike.push(unlike);
+        }
         let found = prediction.answers.iter().zip(&ours).enumerate();
         let found = found.filter_map(|(step, (predicted, ours))| Some((step, difference(predicted, ours)?))).next();
         if let Some((step, found)) = found {
             let difference = format!("answer {step}{found}");
             report.unexplained.push(Unexplained {
+                kind: group.kind,
                 case: case.clone(),
                 difference,
                 reference,

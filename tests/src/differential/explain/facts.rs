@@ -41,6 +41,8 @@ pub struct CallFacts {
     pub stopped_at: Option<String>,
     /// Proposed rules are known.
     pub proposed: bool,
+    /// It is no call: name and text of the block.
+    pub invalid: Option<(&'static str, String)>,
     /// After it ran; none when that is not known.
     pub after: Option<BTreeMap<String, Ending>>,
     /// An event of the call: who, what, with which arguments.
@@ -54,6 +56,8 @@ pub struct DryRun {
     pub before: BTreeMap<String, Ending>,
     /// Postconditions; empty without an output.
     pub after: BTreeMap<String, Ending>,
+    /// It is no call, and why.
+    pub invalid: Option<String>,
 }
 
 /// By step.

@@ -32,8 +32,6 @@ pub struct Semantics {
     pub own_mode: bool,
     /// D-009: a failed tool's output is redacted too.
     pub redacts_failures: bool,
-    /// D-010: results that are no strings are JSON text.
-    pub json_text: bool,
 }
 
 /// The guard.
@@ -157,7 +155,17 @@ impl Model<'_> {
 
     /// A dry run changes only by what the rules' endings are, and by proposed rules.
     fn evaluate(&self, step: usize) -> Option<Datum> {
-        let facts = self.facts.dry_runs.get(&step)?;
+        let Some(facts) = self.facts.dry_runs.get(&step) else { return Some(refused()) };
+        if let Some(reason) = &facts.invalid {
+            return Some(Datum::map([
+                ("decision", "block".into()),
+                ("rules_evaluated", 0.into()),
+                ("policy_error", true.into()),
+                ("block_reasons", Datum::list([reason.as_str().into()])),
+                ("warn_reasons", Vec::new().into()),
+                ("rules", Vec::new().into()),
+            ]));
+        }
         let mut rules = Vec::new();
         let mut blocks = Vec::new();
         let mut warns = Vec::new();
@@ -210,16 +218,38 @@ impl Model<'_> {
     }
 
     fn begin(&self, state: &mut State, step: usize, request: &Datum) -> Option<Datum> {
-        let facts = self.facts.calls.get(&step)?;
+        let Some(facts) = self.facts.calls.get(&step) else { return Some(refused()) };
         let open = Open {
             step,
             session: request.text("session_id").to_owned(),
             tool: request.at(&["call", "tool"])?.as_str()?.to_owned(),
             asked: None,
         };
+        if let Some((name, reason)) = &facts.invalid {
+            return self.not_a_call(state, facts, name, reason);
+        }
         state.sessions.entry(open.session.clone()).or_default().attempts += 1;
         let judgement = self.judge(state, facts, &open, Vec::new())?;
         self.decide(state, facts, open, request.text("call_id"), judgement)
+    }
+
+    /// Neither counted nor judged; only an enforcing guard is predicted.
+    fn not_a_call(&self, state: &mut State, facts: &CallFacts, name: &str, reason: &str) -> Option<Datum> {
+        if self.policy.mode == "observe" {
+            return None;
+        }
+        let event = self.event(facts.event.as_ref()?, "call_blocked").with("policy_error", true);
+        let event = event.with("decision_source", "envelope").with("decision_name", name).with("reason", reason);
+        state.log.push(event);
+        Some(Datum::map([
+            ("action", "block".into()),
+            ("reason", reason.into()),
+            ("decision_source", "envelope".into()),
+            ("decision_name", name.into()),
+            ("observed", false.into()),
+            ("policy_error", true.into()),
+            ("rules_evaluated", Vec::new().into()),
+        ]))
     }
 
     /// What a verdict leads to: events, an open call, an answer.
@@ -329,7 +359,11 @@ impl Model<'_> {
         if self.semantics.block_beats_ask {
             state.calls.remove(id);
             let judgement = self.judge(state, facts, &open, asked.granted)?;
-            return self.decide(state, facts, open, id, judgement);
+            if self.semantics.allowed_after_ask || !matches!(judgement.verdict, Verdict::Allow) {
+                return self.decide(state, facts, open, id, judgement);
+            }
+            state.calls.insert(id.to_owned(), open);
+            return Some(answer);
         }
         if self.semantics.allowed_after_ask {
             let allowed = Judgement {

@@ -198,6 +198,12 @@ impl Policy {
         Some(())
     }
 
+    /// A rule by its id.
+    #[must_use]
+    pub fn rule(&self, id: &str) -> Option<&Rule> {
+        self.rules.iter().find(|rule| rule.id == id)
+    }
+
     /// Rules of a type, proposed or not.
     pub fn of_kind(&self, kind: Kind, candidate: bool) -> impl Iterator<Item = &Rule> {
         self.rules.iter().filter(move |rule| rule.kind == kind && rule.candidate == candidate)

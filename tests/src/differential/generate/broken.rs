@@ -30,7 +30,7 @@ pub fn group(random: &mut Random) -> Group {
         ("call_id", "c".into()),
         ("call", Datum::map([("tool", "Read".into()), ("args", Datum::map([]))])),
     ]);
-    Group { cases: vec![Case { opening, steps: vec![begin] }] }
+    Group { kind: "broken", cases: vec![Case { opening, steps: vec![begin] }] }
 }
 
 fn document_level(random: &mut Random, content: &mut Datum) {
