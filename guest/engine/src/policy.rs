@@ -77,13 +77,7 @@ impl Policy {
 
     /// Answers the questions of [`Policy::evaluate`].
     #[must_use]
-    pub fn resume_evaluate(
-        &self,
-        call: &str,
-        output: Option<&str>,
-        ticket: &str,
-        answers: Vec<Answer>,
-    ) -> Step<Json> {
+    pub fn resume_evaluate(&self, call: &str, output: Option<&str>, ticket: &str, answers: Vec<Answer>) -> Step<Json> {
         evaluate::resume(&self.rules, call, output, ticket, answers)
     }
 
@@ -141,7 +135,7 @@ impl Policy {
     pub fn operate(&self, session_id: &str, command: &str, now: u64) -> Step<Result<Operated, Failure>> {
         // Counters make no events, so that nothing here needs the time yet; workflow operations will.
         let _ = now;
-        operate::operate(&self.rules, session_id, command)
+        operate::operate(session_id, command)
     }
 
     /// Answers the questions of [`Policy::operate`].

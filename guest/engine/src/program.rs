@@ -14,6 +14,7 @@ pub mod glob;
 mod message;
 pub mod pattern;
 mod scan;
+mod tables;
 pub mod text;
 
 use std::collections::BTreeSet;

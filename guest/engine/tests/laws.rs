@@ -44,7 +44,8 @@ fn leaf() -> impl Strategy<Value = String> {
     let selector =
         prop::sample::select(vec!["args.path", "args.x", "args.x.a", "tool.name", "principal.role", "args.command"]);
     let operator = prop_oneof![
-        word().prop_filter("not empty", |word| !word.is_empty())
+        word()
+            .prop_filter("not empty", |word| !word.is_empty())
             .prop_map(|word| format!("{{contains: {}}}", serde_json::to_string(&word).unwrap())),
         word().prop_map(|word| format!("{{equals: {}}}", serde_json::to_string(&word).unwrap())),
         any::<bool>().prop_map(|flag| format!("{{exists: {flag}}}")),
@@ -189,7 +190,12 @@ proptest! {
 
 #[test]
 fn a_call_that_is_not_one_never_runs() {
-    let guard = Guard::new(&[&ruleset("- {id: a, type: pre, tool: '*', when: {args.x: {exists: true}}, then: {action: block, message: m}}")], "{}");
+    let guard = Guard::new(
+        &[&ruleset(
+            "- {id: a, type: pre, tool: '*', when: {args.x: {exists: true}}, then: {action: block, message: m}}",
+        )],
+        "{}",
+    );
     for text in ["", "null", "[]", "{}", "{\"tool\":1}", "{\"tool\":\"T\"}"] {
         let Step::Done(decision) = guard.policy.begin(text, NOW) else { panic!("{text}") };
         assert_eq!((decision.action, decision.policy_error), (Action::Block, true), "{text}");

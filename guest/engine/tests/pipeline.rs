@@ -83,10 +83,7 @@ fn attempts_and_executions_are_limited_with_the_known_texts() {
         assert_eq!(guard.begin(&ls).action, expected);
     }
     let decision = guard.begin(&ls);
-    assert_eq!(
-        decision.reason,
-        "Attempt limit reached (3). Agent may be stuck in a retry loop. Stop and reassess."
-    );
+    assert_eq!(decision.reason, "Attempt limit reached (3). Agent may be stuck in a retry loop. Stop and reassess.");
     assert_eq!(detail(&decision.detail)["decision_source"], "attempt_limit");
 
     let mut guard = Guard::new(&[&ruleset(NO_RM)], r#"{"limits":{"max_calls_per_tool":{"Bash":1}}}"#);
@@ -137,7 +134,10 @@ fn an_ask_is_granted_refused_or_times_out() {
 
 #[test]
 fn a_block_outweighs_an_approval_and_nobody_is_asked_about_a_blocked_call() {
-    let rules = format!("{}\n- {{id: no-prod, type: pre, tool: Deploy, when: {{args.to: {{exists: true}}}}, then: {{action: block, message: frozen}}}}", quoted(ASK_DEPLOY));
+    let rules = format!(
+        "{}\n- {{id: no-prod, type: pre, tool: Deploy, when: {{args.to: {{exists: true}}}}, then: {{action: block, message: frozen}}}}",
+        quoted(ASK_DEPLOY)
+    );
     let mut guard = Guard::new(&[&ruleset(&rules)], "{}");
     let deploy = call("Deploy", r#"{"to":"prod"}"#);
     let decision = guard.begin(&deploy);
@@ -326,7 +326,8 @@ fn proposed_rules_are_judged_beside_the_others() {
 
 #[test]
 fn custom_operators_selectors_and_resolvers_are_asked() {
-    let rules = "- {id: big, type: pre, tool: '*', when: {args.n: {divides: 12}}, then: {action: block, message: divides}}
+    let rules =
+        "- {id: big, type: pre, tool: '*', when: {args.n: {divides: 12}}, then: {action: block, message: divides}}
 - {id: team, type: pre, tool: '*', when: {team.name: {equals: red}}, then: {action: block, message: 'team {team.name}'}}
 - {id: role, type: pre, tool: '*', when: {principal.role: {equals: intern}}, then: {action: block, message: interns}}";
     let options = r#"{"operators":["divides"],"selectors":["team"],"principal_resolver":true}"#;
@@ -356,11 +357,38 @@ fn events_are_redacted_and_complete() {
     let decision = guard.begin(call);
     let event = detail(&decision.events[0]);
     for key in [
-        "schema_version", "event_id", "call_id", "agent_id", "tool_name", "tool_args", "side_effect", "environment",
-        "principal", "action", "decision_source", "decision_name", "reason", "hooks_evaluated", "rules_evaluated", "mode",
-        "policy_version", "timestamp", "run_id", "call_index", "parent_call_id", "tool_success",
-        "postconditions_passed", "duration_ms", "error", "result_summary", "session_attempt_count",
-        "session_execution_count", "policy_error", "session_id", "parent_session_id", "workflow",
+        "schema_version",
+        "event_id",
+        "call_id",
+        "agent_id",
+        "tool_name",
+        "tool_args",
+        "side_effect",
+        "environment",
+        "principal",
+        "action",
+        "decision_source",
+        "decision_name",
+        "reason",
+        "hooks_evaluated",
+        "rules_evaluated",
+        "mode",
+        "policy_version",
+        "timestamp",
+        "run_id",
+        "call_index",
+        "parent_call_id",
+        "tool_success",
+        "postconditions_passed",
+        "duration_ms",
+        "error",
+        "result_summary",
+        "session_attempt_count",
+        "session_execution_count",
+        "policy_error",
+        "session_id",
+        "parent_session_id",
+        "workflow",
     ] {
         assert!(event.get(key).is_some(), "{key}");
     }

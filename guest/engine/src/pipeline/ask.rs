@@ -10,8 +10,8 @@ use super::ticket::{Asked, Facts, HookFact, Resolved, Ticket, Trouble};
 use crate::call::{Call, Principal, Subject};
 use crate::inquiry::{Answer, HookCall, Inquiry, Link, Outcome, Phase, Question, SelectorQuery};
 use crate::json::{Literal, Tape};
-use crate::rules::Rules;
 use crate::program;
+use crate::rules::Rules;
 use crate::sandbox::{Links, Touched};
 use crate::session::counters::{self, Counters};
 

@@ -9,12 +9,12 @@ use super::ticket::{PendingAsk, Stage, Ticket};
 use crate::call::{self, Call, InvalidCall, Purpose, Refused, Subject};
 use crate::documents::ruleset::{Mode, PreAction, TimeoutAction};
 use crate::inquiry::{Action, Answer, ApprovalOutcome, ApprovalVerdict, Decision, Step};
-use crate::json::write::Object;
 use crate::json::Json;
+use crate::json::write::Object;
 use crate::options::Approvals;
-use crate::rules::Rules;
 use crate::program::{Body, Phase};
 use crate::record::event::{Entry, Happened, Log};
+use crate::rules::Rules;
 
 /// `policy.begin`
 #[must_use]

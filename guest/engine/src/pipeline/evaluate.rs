@@ -10,8 +10,8 @@ use crate::inquiry::{Answer, Step};
 use crate::json::write::{self, Items, Object};
 use crate::json::{Json, Tape};
 use crate::options::Detail;
-use crate::rules::Rules;
 use crate::program::{Body, Phase, Rule};
+use crate::rules::Rules;
 use crate::sandbox::{Touched, Verdict};
 
 /// `policy.evaluate`
@@ -198,10 +198,8 @@ impl<'r> Report<'r> {
     fn builtin(&mut self, call: &Call<'_>) {
         let Some(lists) = &self.rules.options.builtin_rules.deny_sensitive_reads else { return };
         let name = sensitive::RULE_ID;
-        let hit = sensitive::denied(call, lists).map(|reason| Hit {
-            message: super::judge::cut(&self.rules.redactor.text(&reason)),
-            policy_error: false,
-        });
+        let hit = sensitive::denied(call, lists)
+            .map(|reason| Hit { message: super::judge::cut(&self.rules.redactor.text(&reason)), policy_error: false });
         self.block_reasons.extend(hit.as_ref().map(|hit| hit.message.clone()));
         self.result(name, "precondition", "block", &[], hit, false);
     }

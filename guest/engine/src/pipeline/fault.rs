@@ -8,8 +8,8 @@ use crate::call::{self, Subject};
 use crate::documents::ruleset::Mode;
 use crate::inquiry::{Action, Conclusion, Decision, Fault};
 use crate::json::write::{self, Object};
-use crate::rules::Rules;
 use crate::record::event::{Entry, Happened};
+use crate::rules::Rules;
 
 /// What the agent sees instead of output that could not be checked.
 pub const SUPPRESSED: &str = "[OUTPUT SUPPRESSED] The result could not be checked against the policy.";

@@ -8,9 +8,9 @@ use crate::call::{self, Call, MAX_CALL_BYTES, Output, Purpose, Subject};
 use crate::inquiry::{Answer, Conclusion, Operation, Step, ToolOutcome};
 use crate::json::write::Object;
 use crate::json::{Number, Tape, Value};
-use crate::rules::Rules;
 use crate::program::Phase;
 use crate::record::event::{Entry, Happened};
+use crate::rules::Rules;
 use crate::session::keys;
 
 /// `policy.finish`
@@ -90,12 +90,7 @@ fn conclude(rules: &Rules, text: &str, ticket: Ticket, outcome: &ToolOutcome, no
 }
 
 /// Whether the tool succeeded; none: it has to be asked. An error of the success check is a failure of the tool.
-fn success(
-    rules: &Rules,
-    facts: &Facts,
-    outcome: &ToolOutcome,
-    output: Value<'_>,
-) -> Option<Result<bool, String>> {
+fn success(rules: &Rules, facts: &Facts, outcome: &ToolOutcome, output: Value<'_>) -> Option<Result<bool, String>> {
     if let Some(success) = outcome.success {
         return Some(Ok(success));
     }
@@ -216,7 +211,8 @@ fn unjudged(rules: &Rules, ticket: &Ticket, outcome: &ToolOutcome, call: &Call<'
         passed: true,
         replacement: None,
         warnings: Vec::new(),
-        detail: r#"{"redacted":false,"suppressed":false,"policy_error":true,"rules_evaluated":[],"findings":[]}"#.to_owned(),
+        detail: r#"{"redacted":false,"suppressed":false,"policy_error":true,"rules_evaluated":[],"findings":[]}"#
+            .to_owned(),
         events: log.events,
     })
 }

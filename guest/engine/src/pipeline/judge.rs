@@ -7,9 +7,9 @@ use super::ticket::{Facts, HookFact};
 use crate::call::{Subject, sensitive};
 use crate::documents::ruleset::{Approval, Mode, PreAction, TimeoutAction};
 use crate::json::write::{Items, Object};
-use crate::rules::Rules;
 use crate::program::{Body, Phase, Rule};
 use crate::record::rules::{Failed, Records};
+use crate::rules::Rules;
 use crate::sandbox::{Touched, Verdict as SandboxVerdict};
 use crate::session::counters::Counters;
 
@@ -100,13 +100,7 @@ pub fn judge(
     touched: Option<&Touched<'_>>,
     granted: &[String],
 ) -> Judgement {
-    let mut bench = Bench {
-        rules,
-        subject,
-        granted,
-        asks: Vec::new(),
-        judgement: Judgement::allowed(rules),
-    };
+    let mut bench = Bench { rules, subject, granted, asks: Vec::new(), judgement: Judgement::allowed(rules) };
     let counters = facts.counters.unwrap_or_default();
     let verdict = bench.verdict(facts, known, touched, &counters);
     let mut judgement = bench.judgement;
@@ -123,13 +117,7 @@ struct Bench<'b> {
 }
 
 impl Bench<'_> {
-    fn verdict(
-        &mut self,
-        facts: &Facts,
-        known: &Known,
-        touched: Option<&Touched<'_>>,
-        counters: &Counters,
-    ) -> Verdict {
+    fn verdict(&mut self, facts: &Facts, known: &Known, touched: Option<&Touched<'_>>, counters: &Counters) -> Verdict {
         if let Some(trouble) = &facts.failed {
             self.judgement.policy_error = true;
             self.judgement.error_detail = Some(trouble.detail.clone());
@@ -211,7 +199,8 @@ impl Bench<'_> {
             let expanded = rule.message.expand(self.subject, &*self.rules.redactor);
             let policy_error = hit.policy_error || expanded.error.is_some();
             let detail = hit.error_detail.as_deref().or(expanded.error.as_deref());
-            let verdict = self.effect(rule, &expanded.text, "yaml_precondition", *action, *approval, policy_error, detail);
+            let verdict =
+                self.effect(rule, &expanded.text, "yaml_precondition", *action, *approval, policy_error, detail);
             if verdict.is_some() {
                 return verdict;
             }
@@ -300,8 +289,7 @@ impl Bench<'_> {
                 self.observe("yaml_session", rule, message);
                 continue;
             }
-            let cause =
-                Cause { source: "yaml_session".to_owned(), name: rule.id.clone(), reason: message.to_owned() };
+            let cause = Cause { source: "yaml_session".to_owned(), name: rule.id.clone(), reason: message.to_owned() };
             return Some(Verdict::Block(cause));
         }
         None

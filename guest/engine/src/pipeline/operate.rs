@@ -52,7 +52,7 @@ type Operate = Step<Result<Operated, Failure>>;
 
 /// `policy.operate`
 #[must_use]
-pub fn operate(rules: &Rules, session: &str, command: &str) -> Operate {
+pub fn operate(session: &str, command: &str) -> Operate {
     let command: Command = match serde_json::from_str(command) {
         Ok(command) => command,
         Err(error) => return failed(Failure::argument("E_COMMAND", format!("command: {error}"))),

@@ -8,11 +8,11 @@ use crate::documents::ruleset::{Mode, PostAction, SideEffect};
 use crate::json::write::{self, Items, Object};
 use crate::json::{Json, Value};
 use crate::options::PostEffects;
-use crate::rules::Rules;
 use crate::program::{Body, Phase, Rule, text};
 use crate::record::rules::{Failed, Records};
 use crate::redaction::MARK;
 use crate::redaction::finding::FindingKind;
+use crate::rules::Rules;
 
 /// What came of the postconditions of a call.
 #[derive(Debug)]

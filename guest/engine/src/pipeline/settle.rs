@@ -8,8 +8,8 @@ use super::ticket::{PendingAsk, SettledAsk, Stage, Ticket};
 use crate::call;
 use crate::inquiry::{Action, ApprovalOutcome, ApprovalVerdict, Decision, Step};
 use crate::json::write::Object;
-use crate::rules::Rules;
 use crate::record::event::{Entry, Happened};
+use crate::rules::Rules;
 
 /// `policy.settle`
 #[must_use]

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use super::Policy;
 use crate::call::ToolRegistry;
 use crate::diagnostics::{Diagnostic, Failure, Findings, Severity};
+use crate::documents::Document;
 use crate::documents::composition::Composition;
 use crate::documents::load::Loader;
 use crate::documents::ruleset::RuleBody;
-use crate::documents::Document;
 use crate::inquiry::{Answer, Question};
 use crate::options::Options;
 use crate::program::glob::Glob;
@@ -163,10 +163,8 @@ impl Compiling {
         let Self { options, composition, compiler, mut diagnostics } = self;
         let (program, found) = compiler.finish();
         diagnostics.extend(found);
-        let places = sandbox::Context {
-            cwd: options.cwd.clone().unwrap_or_else(|| "/".to_owned()),
-            home: options.home.clone(),
-        };
+        let places =
+            sandbox::Context { cwd: options.cwd.clone().unwrap_or_else(|| "/".to_owned()), home: options.home.clone() };
         let mut sandboxes = BTreeMap::new();
         for (index, effective) in composition.rules.iter().enumerate() {
             if let RuleBody::Sandbox(rule) = &effective.rule.body {

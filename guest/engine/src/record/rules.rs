@@ -143,7 +143,8 @@ impl Failed<'_> {
             if let Some(detail) = self.error_detail {
                 metadata.string("error_detail", detail);
             }
-            for (key, text) in self.metadata.and_then(|own| own.root().as_map()).iter().flat_map(|map| map.raw_entries())
+            for (key, text) in
+                self.metadata.and_then(|own| own.root().as_map()).iter().flat_map(|map| map.raw_entries())
             {
                 metadata.raw(key, text);
             }
