@@ -10,21 +10,38 @@
 //! sandbox rules are compiled elsewhere; a sandbox rule only keeps its source here.
 
 mod compile;
+mod environment;
+mod expression;
 pub mod glob;
+mod guard;
+mod index;
+mod keys;
 mod message;
+#[cfg(test)]
+mod naive;
+mod needles;
 pub mod pattern;
+mod probe;
 mod scan;
+mod selector;
+mod sets;
 mod tables;
+#[cfg(test)]
+mod tests;
 pub mod text;
+mod tools;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-pub use compile::Compiler;
+pub use compile::{Compiler, OPERATORS};
 pub use message::{Expanded, Message, MessageRedaction};
 pub use pattern::Pattern;
 pub use scan::{Fired, FiredRules, Scan};
 
+use self::expression::Expression;
+use self::selector::Selector;
+use self::tools::Tools;
 use crate::call::Subject;
 use crate::documents::ruleset::{self, Approval, Mode, PostAction, PreAction, SessionLimits};
 use crate::json::{Json, Literal};
@@ -33,6 +50,11 @@ use crate::json::{Json, Literal};
 #[derive(Debug, Default)]
 pub struct Program {
     rules: Vec<Rule>,
+    /// By rule; none for rules that have no `when`.
+    expressions: Vec<Option<Expression>>,
+    selectors: Vec<Selector>,
+    tools: Tools,
+    sessions: Vec<usize>,
     needs: Needs,
 }
 
@@ -138,18 +160,40 @@ pub struct ToolRules<'p> {
 }
 
 /// Ascending indices into [`Program::rules`].
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct RuleList<'p> {
     first: &'p [usize],
+    /// Of further globs, where they are not merged.
+    others: Vec<&'p [usize]>,
+}
+
+impl<'p> RuleList<'p> {
+    fn add(&mut self, list: &'p [usize]) {
+        if self.first.is_empty() {
+            self.first = list;
+        } else if !list.is_empty() {
+            self.others.push(list);
+        }
+    }
 }
 
 impl<'p> Iterator for RuleList<'p> {
     type Item = &'p usize;
 
     fn next(&mut self) -> Option<&'p usize> {
-        let (first, rest) = self.first.split_first()?;
-        self.first = rest;
-        Some(first)
+        if self.others.is_empty() {
+            let (next, rest) = self.first.split_first()?;
+            self.first = rest;
+            return Some(next);
+        }
+        let next = std::iter::once(&self.first).chain(&self.others).filter_map(|list| list.first()).min()?;
+        for list in std::iter::once(&mut self.first).chain(&mut self.others) {
+            // A sandbox rule can be in several lists.
+            if list.first() == Some(next) {
+                *list = list.get(1..).unwrap_or_default();
+            }
+        }
+        Some(next)
     }
 }
 
@@ -162,9 +206,20 @@ impl Program {
 
     /// The rules for a tool, by its exact name (code point by code point).
     #[must_use]
-    pub fn rules_for(&self, _tool: &str) -> ToolRules<'_> {
-        let none = RuleList { first: &[] };
-        ToolRules { pre: none.clone(), sandbox: none.clone(), post: none }
+    pub fn rules_for(&self, tool: &str) -> ToolRules<'_> {
+        let mut rules = ToolRules { pre: RuleList::default(), sandbox: RuleList::default(), post: RuleList::default() };
+        for section in self.tools.sections(tool) {
+            rules.pre.add(section.pre.rules());
+            rules.sandbox.add(&section.sandbox);
+            rules.post.add(section.post.rules());
+        }
+        rules
+    }
+
+    /// Indices of session rules, ascending, candidates included. They are for every tool.
+    #[must_use]
+    pub fn session_rules(&self) -> &[usize] {
+        &self.sessions
     }
 
     /// What a host must provide.

@@ -141,6 +141,19 @@ impl<'a> List<'a> {
         })
     }
 
+    /// The raw texts of the items in order.
+    pub fn raw_items(self) -> impl Iterator<Item = &'a str> {
+        let end = self.tape.after(self.index);
+        let mut next = self.index + 1;
+        std::iter::from_fn(move || {
+            (next < end).then(|| {
+                let text = self.tape.raw(self.tape.node(next));
+                next = self.tape.after(next);
+                text
+            })
+        })
+    }
+
     /// Number of items; walks them.
     #[must_use]
     pub fn len(self) -> usize {

@@ -16,7 +16,7 @@ mod tests;
 mod tokens;
 
 use std::borrow::Cow;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use regex_automata::meta::Regex;
 use regex_automata::nfa::thompson::WhichCaptures;
@@ -60,6 +60,8 @@ pub struct Pattern {
     empty_text: bool,
     /// Whether it can match nothing at all at some place.
     nullable: bool,
+    /// Roughly the states of its program.
+    cost: u64,
     required: Option<Required>,
     ascii: OnceLock<Option<Machine>>,
     unicode: OnceLock<Option<Machine>>,
@@ -131,6 +133,7 @@ impl Pattern {
             error.help = Some("use `+` instead of `*`, or name a character that must be there".to_owned());
             return Err(error);
         }
+        let cost = lower::cost(&tree);
         let mains = lowered(tree, purpose, Alphabet::Unicode)?.into_iter().map(|(_, main)| main).collect();
         let required = required::required(&Hir::alternation(mains));
         Ok(Self {
@@ -138,6 +141,7 @@ impl Pattern {
             purpose,
             empty_text,
             nullable,
+            cost,
             required,
             ascii: OnceLock::new(),
             unicode: OnceLock::new(),
@@ -210,6 +214,11 @@ impl Pattern {
     /// Whether it can match nothing at all at some place, so that to look for it spares nothing.
     pub(super) const fn is_nullable(&self) -> bool {
         self.nullable
+    }
+
+    /// Roughly the states of its program.
+    pub(super) const fn cost(&self) -> u64 {
+        self.cost
     }
 
     fn machine(&self, ascii: bool) -> Option<&Machine> {
@@ -293,6 +302,44 @@ fn clauses(tree: Node, purpose: Use) -> Vec<Clause> {
         clauses.push(Clause { ahead: Vec::new(), main });
     }
     clauses
+}
+
+/// Several patterns, asked all at once whether any of them may match.
+pub(super) struct Union {
+    patterns: Box<[Arc<Pattern>]>,
+    ascii: OnceLock<Option<Regex>>,
+    unicode: OnceLock<Option<Regex>>,
+}
+
+impl Union {
+    pub(super) fn new(patterns: Vec<Arc<Pattern>>) -> Self {
+        Self { patterns: patterns.into(), ascii: OnceLock::new(), unicode: OnceLock::new() }
+    }
+
+    /// False only when none of the patterns matches.
+    pub(super) fn may_match(&self, text: &str) -> bool {
+        // One by itself is searched for when it is asked about.
+        if self.patterns.len() < 2 {
+            return true;
+        }
+        let (place, alphabet) =
+            if text.is_ascii() { (&self.ascii, Alphabet::Ascii) } else { (&self.unicode, Alphabet::Unicode) };
+        let regex = place.get_or_init(|| {
+            let mut mains = Vec::new();
+            for pattern in &self.patterns {
+                let lowered = lowered(parser::parse(&pattern.source).ok()?, Use::Search, alphabet).ok()?;
+                mains.extend(lowered.into_iter().map(|(_, main)| main));
+            }
+            program(&mains, WhichCaptures::None)
+        });
+        regex.as_ref().is_none_or(|regex| regex.is_match(text))
+    }
+}
+
+impl std::fmt::Debug for Union {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_list().entries(&self.patterns).finish()
+    }
 }
 
 impl std::fmt::Debug for Pattern {

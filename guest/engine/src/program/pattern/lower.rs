@@ -33,7 +33,7 @@ pub(super) fn lower(node: &Node, purpose: Use, alphabet: Alphabet) -> Result<Hir
 }
 
 /// Roughly the states of the program for a tree.
-fn cost(node: &Node) -> u64 {
+pub(super) fn cost(node: &Node) -> u64 {
     match node {
         Node::Empty | Node::Anchor(_) => 1,
         Node::Character(character, flags) if character.is_ascii() && !flags.ignore_case => 1,
