@@ -31,9 +31,3 @@ pub struct Document {
     #[serde(alias = "yaml")]
     pub text: String,
 }
-
-/// SHA-256, lower-case hex.
-pub(crate) fn hash(bytes: &[u8]) -> String {
-    use sha2::Digest as _;
-    hex::encode(sha2::Sha256::digest(bytes))
-}
