@@ -2,10 +2,14 @@
 //!
 //! * [`driver`] talks to any process that speaks the driver protocol (`spec/driver.md`);
 //! * [`fixture`] reads fixture files and runs their cases over it: the shared suites and our own;
+//! * [`victim`] is a driver for tests that attack it;
 //! * [`places`] knows where the workspace, the shared suites and the driver are.
 //!
 //! It decides nothing about a call and holds no copy of a rule's meaning: expectations stand in the fixtures.
 
+#![expect(clippy::indexing_slicing, reason = "indexing a JSON value by a name gives null and no panic")]
+
 pub mod driver;
 pub mod fixture;
 pub mod places;
+pub mod victim;
