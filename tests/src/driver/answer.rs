@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 #[derive(Clone, Debug)]
 pub struct Answer {
     line: String,
-    outcome: Result<Box<RawValue>, Refusal>,
+    outcome: Result<Box<RawValue>, Box<Refusal>>,
 }
 
 /// `error` of an answer that is not `ok`.
@@ -45,7 +45,7 @@ struct Envelope<'l> {
     ok: bool,
     #[serde(borrow)]
     result: Option<&'l RawValue>,
-    error: Option<Refusal>,
+    error: Option<Box<Refusal>>,
 }
 
 impl Answer {
@@ -75,7 +75,7 @@ impl Answer {
     ///
     /// # Errors
     /// The refusal.
-    pub fn result(&self) -> Result<Value, Refusal> {
+    pub fn result(&self) -> Result<Value, Box<Refusal>> {
         let raw = self.outcome.as_deref().map_err(Clone::clone)?;
         Ok(serde_json::from_str(raw.get()).unwrap_or(Value::Null))
     }
@@ -83,7 +83,7 @@ impl Answer {
     /// `error`, when the answer is one.
     #[must_use]
     pub fn refusal(&self) -> Option<&Refusal> {
-        self.outcome.as_ref().err()
+        self.outcome.as_ref().err().map(AsRef::as_ref)
     }
 
     /// `result` as it came.
