@@ -60,13 +60,7 @@ pub(super) fn resolve(
         names.push(name);
         chain.push(node);
     }
-    let mut merged = chain.pop();
-    while let (Some(parent), Some(child)) = (merged.take(), chain.pop()) {
-        merged = Some(merge(parent, child));
-        if chain.is_empty() {
-            break;
-        }
-    }
+    let merged = chain.into_iter().rev().reduce(merge);
     (merged, found)
 }
 

@@ -28,7 +28,7 @@ impl Argv {
             Next::Pair => return password_of_pair(word),
             Next::Ordinary => {}
         }
-        if takes_secret(keys, word) && !word.contains(['=', ' ']) {
+        if takes_secret(keys, word) {
             self.next = Next::Secret;
         } else if takes_pair(word) {
             self.next = Next::Pair;

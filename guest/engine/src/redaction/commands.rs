@@ -62,8 +62,8 @@ impl Commands {
         if let Some(at) = authority.iter().rposition(|byte| *byte == b'@') {
             return (colon < start + at).then_some(colon + 1..start + at);
         }
-        let port = text.bytes.get(colon + 1..end)?.iter().all(u8::is_ascii_digit);
-        if port || text.at(start) == b'[' {
+        let port = text.bytes.get(colon + 1..end)?;
+        if (!port.is_empty() && port.iter().all(u8::is_ascii_digit)) || text.at(start) == b'[' {
             return None;
         }
         if self.run.0 < end {
@@ -99,7 +99,7 @@ impl Commands {
 
 /// Whether a long option is followed by a secret.
 pub(super) fn takes_secret(keys: &Keys, option: &str) -> bool {
-    option.starts_with("--") && names_secret(keys, option)
+    option.starts_with("--") && option.len() <= MAX_NAME && option.bytes().all(is_name) && names_secret(keys, option)
 }
 
 /// Whether an option is followed by `user:password`.
@@ -170,7 +170,7 @@ fn assignment(text: Text<'_>, keys: &Keys, equals: usize) -> Option<Range<usize>
         let stop = |byte: u8| is_space(byte) || is_quote(byte) || matches!(byte, b'&' | b'#');
         return Some(value..text.run(value, usize::MAX, |byte| !stop(byte)));
     }
-    Some(value..text.word_end(value, is_quote(opened).then_some(opened)))
+    Some(value..enclosing_end(text, name_start, value).unwrap_or_else(|| text.word_end(value, None)))
 }
 
 /// `"name": "value"`, `name: "value"`, `X-Name: value`.
@@ -194,14 +194,18 @@ fn member(text: Text<'_>, keys: &Keys, colon: usize) -> Option<Range<usize>> {
         return None;
     }
     let start = text.run(colon + 1, usize::MAX, |byte| matches!(byte, b' ' | b'\t'));
-    let end = if is_quote(opened) {
-        text.quoted_end(start, opened, 0).unwrap_or_else(|| text.line_end(start))
-    } else if start > colon + 1 {
-        text.line_end(start)
-    } else {
-        text.word_end(start, None)
-    };
-    Some(start..end)
+    let unquoted = || if start > colon + 1 { text.line_end(start) } else { text.word_end(start, None) };
+    Some(start..enclosing_end(text, name_start, start).unwrap_or_else(unquoted))
+}
+
+/// The end of a value whose name is the first thing in its quotes, as in `"TOKEN=a b"`; none without quotes.
+fn enclosing_end(text: Text<'_>, name_start: usize, value: usize) -> Option<usize> {
+    let quote = text.before(name_start);
+    if !is_quote(quote) {
+        return None;
+    }
+    let escapes = name_start - 1 - text.run_back(name_start - 1, MAX_GAP, |byte| byte == b'\\');
+    Some(text.quoted_end(value, quote, escapes).unwrap_or_else(|| text.line_end(value)))
 }
 
 /// Whether the quoted name that ends before a place is that of a secret.

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::text::{Text, is_quote, is_space};
+use super::text::{Text, is_name, is_quote, is_space};
 
 /// Programs by the beginning of their name, and the short option that takes their password.
 const PROGRAMS: [(&str, u8); 9] = [
@@ -17,13 +17,21 @@ const PROGRAMS: [(&str, u8); 9] = [
     ("sqlcmd", b'P'),
 ];
 
+/// Longest path of a program, in bytes.
+const MAX_PATH: usize = 256;
+
 /// Options that the words of a command make take a password.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Letters(u64);
 
 impl Letters {
-    /// Adds those of a word of the command: of the program itself, or of one that it runs (`docker exec db mysql`).
+    /// Adds those of a word of the command: of the program itself, or of one that it runs (`docker exec db mysql`). What
+    /// can have been cut or redacted is no program, so that a second look finds no other ones.
     pub(super) fn add(&mut self, word: &str) {
+        let part_of_path = |byte: u8| is_name(byte) || matches!(byte, b'/' | b'\\' | b':' | b'+');
+        if word.len() > MAX_PATH || !word.bytes().all(part_of_path) {
+            return;
+        }
         let program = word.rsplit(['/', '\\']).next().unwrap_or(word);
         for (name, letter) in PROGRAMS {
             if program.starts_with(name) {

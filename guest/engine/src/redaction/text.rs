@@ -48,8 +48,15 @@ impl<'t> Text<'t> {
     }
 
     /// The end of a shell word: a space outside of quotes, or `outer`, the quote that the word itself stands in. A quote
-    /// that never ends goes on to the end of its line.
+    /// that never ends goes on to the end of its line. Operators within belong to it (a password may hold them, and need
+    /// not be a shell's), those at its end do not.
     pub(super) fn word_end(self, start: usize, outer: Option<u8>) -> usize {
+        let end = self.word_and_operators_end(start, outer);
+        let word = self.bytes.get(start..end).unwrap_or_default();
+        end - word.iter().rev().take_while(|byte| matches!(**byte, b';' | b'|' | b'&' | b')')).count()
+    }
+
+    fn word_and_operators_end(self, start: usize, outer: Option<u8>) -> usize {
         let mut at = start;
         while at < self.bytes.len() {
             match self.at(at) {
