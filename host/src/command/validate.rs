@@ -46,7 +46,8 @@ impl Validate {
         } else {
             findings::show(&found, &documents)?;
             if !failed {
-                let files = if self.files.len() == 1 { "1 file".to_owned() } else { format!("{} files", self.files.len()) };
+                let files =
+                    if self.files.len() == 1 { "1 file".to_owned() } else { format!("{} files", self.files.len()) };
                 say(&format!("{files} can be loaded"))?;
             }
         }

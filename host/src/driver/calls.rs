@@ -82,8 +82,7 @@ pub(super) async fn approve(session: &Session, request: &Request) -> Result<Repl
         Outcome::Rejected => ApprovalVerdict::Rejected,
         Outcome::TimedOut => ApprovalVerdict::TimedOut,
     };
-    let outcome =
-        ApprovalOutcome { verdict, approval_id: None, approver, reason, decided_at: None, decided_via: None };
+    let outcome = ApprovalOutcome { verdict, approval_id: None, approver, reason, decided_at: None, decided_via: None };
     let decision = open.guard.settle(&call_id, outcome).await?;
     if decision.action == Action::Block {
         open.call_ends(&call_id);
