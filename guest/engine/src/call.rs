@@ -1,8 +1,8 @@
 //! One tool call as the engine sees it: an immutable view of the text a host handed in.
 //! Schema: `wit/schemas/call.schema.json`; source of the rules: engine.md §2.
 //!
-//! [`read`] reads and checks the members, [`registry`] says what a tool does, [`classify`] what a shell command does,
-//! [`describe`] writes a call for those who are asked about it, [`sensitive`] is the built-in rule of engine.md §14.6.
+//! `read` reads and checks the members, [`registry`] says what a tool does, [`classify`] what a shell command does,
+//! `describe` writes a call for those who are asked about it, [`sensitive`] is the built-in rule of engine.md §14.6.
 //! No rule is judged here.
 
 pub mod classify;
