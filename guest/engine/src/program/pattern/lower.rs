@@ -224,7 +224,11 @@ pub(super) fn ranges(set: &Set) -> ClassUnicode {
 /// The ASCII characters of a set, one bit each.
 pub(super) fn ascii_members(set: &Set) -> u128 {
     let class = Lowering { purpose: Use::Search, alphabet: Alphabet::Ascii }.set(set);
-    class.ranges().iter().flat_map(|range| range.start()..=range.end()).fold(0, |bits, member| bits | 1 << u32::from(member))
+    class
+        .ranges()
+        .iter()
+        .flat_map(|range| range.start()..=range.end())
+        .fold(0, |bits, member| bits | 1 << u32::from(member))
 }
 
 fn class_of(ranges: impl IntoIterator<Item = (char, char)>) -> ClassUnicode {
