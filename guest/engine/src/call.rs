@@ -1,7 +1,20 @@
 //! One tool call as the engine sees it: an immutable view of the text a host handed in.
 //! Schema: `wit/schemas/call.schema.json`; source of the rules: engine.md §2.
+//!
+//! [`read`] reads and checks the members, [`registry`] says what a tool does, [`classify`] what a shell command does,
+//! [`describe`] writes a call for those who are asked about it, [`sensitive`] is the built-in rule of engine.md §14.6.
+//! No rule is judged here.
+
+pub mod classify;
+mod describe;
+mod read;
+pub mod registry;
+pub mod sensitive;
 
 use std::borrow::Cow;
+
+pub use read::{Purpose, Refused, check_session_id, principal, read_text, text_error};
+pub use registry::ToolRegistry;
 
 use crate::documents::ruleset::SideEffect;
 use crate::json::{Map, Value};
@@ -45,6 +58,8 @@ pub struct Call<'t> {
     pub file_path: Option<&'t str>,
     /// What the tool does.
     pub side_effect: SideEffect,
+    /// Whether a second time changes nothing.
+    pub idempotent: bool,
 }
 
 /// Whose call it is, as far as the call itself says.

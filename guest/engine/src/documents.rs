@@ -2,8 +2,24 @@
 //!
 //! [`ruleset`] and [`composition`] are what later steps work on; the rest of this module makes them.
 
+mod check;
+mod compose;
 pub mod composition;
+pub mod expression;
+pub mod extends;
+mod header;
+mod lint;
+pub mod load;
+mod merge;
+mod path;
+pub mod rule;
 pub mod ruleset;
+mod sandbox;
+pub mod serialize;
+pub mod templates;
+#[cfg(test)]
+mod tests;
+pub mod vocabulary;
 
 /// A ruleset or workflow as it was written. The revision is the SHA-256 of exactly these UTF-8 bytes.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
