@@ -30,11 +30,7 @@ pub fn start(scratch: &Path) -> Result<Process, String> {
     let mut process = Process::start(command, scratch)?;
     let hello = process.exchange(vec![r#"{"id":0,"op":"hello"}"#.to_owned()])?;
     let version = hello.first().and_then(|hello| hello.at(&["result", "version"])).and_then(|version| version.as_str());
-    if version == Some(VERSION) {
-        Ok(process)
-    } else {
-        Err(format!("the reference is {version:?} and not {VERSION}"))
-    }
+    if version == Some(VERSION) { Ok(process) } else { Err(format!("the reference is {version:?} and not {VERSION}")) }
 }
 
 /// The interpreter; installs when there is none yet.
