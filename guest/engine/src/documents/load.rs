@@ -240,11 +240,7 @@ impl Guard {
 
     /// Goes on with the parent of the last document of the chain, or with the rules when it has none.
     fn follow(&mut self, mut text: Text, mut chain: Chain) -> Stage {
-        loop {
-            let parent = match chain.parent(|name| self.registry.contains_key(name), &mut text.findings) {
-                Parent::Named(parent) => parent,
-                Parent::None | Parent::Refused => break,
-            };
+        while let Parent::Named(parent) = chain.parent(|name| self.registry.contains_key(name), &mut text.findings) {
             if let Some(root) = self.parents.get(&parent) {
                 chain.push(Arc::from(parent), root.clone());
                 continue;

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::expression::{Expression, Leaf, Members, Order, Test};
+use super::expression::{Bound, Expression, Leaf, Members, Order, Test};
 use super::guard::{Estimates, Guard, guard};
 use super::index::{Entry, Index};
 use super::message::Message;
 use super::pattern::{Pattern, PatternError, Use};
 use super::probe::Probes;
-use super::selector::{Selector, Vocabulary};
+use super::selector::{Root, Selector, Vocabulary};
 use super::tools::{Named, Owner, Plan, Planned, Section, Tools};
 use super::{Body, Needs, Program, Rule};
 use crate::diagnostics::{Code, Diagnostic, Severity, Span, did_you_mean};
@@ -147,7 +147,7 @@ impl Compiler {
             }
             RuleBody::Sandbox(sandbox) => {
                 let body = Body::Sandbox { action: sandbox.outside, approval: sandbox.approval };
-                let shown = |selector: &Selector| !matches!(selector, Selector::Custom { .. });
+                let shown = |selector: &Selector| !matches!(selector, Selector::Nested(Root::Custom(_), _));
                 (body, Message::new(&sandbox.message, &self.vocabulary, shown), None, None)
             }
         };
@@ -204,7 +204,7 @@ impl Compiler {
                 let (guard, probes) = self.guards.get(*rule)?;
                 Some(Entry { rule: *rule, guard: guard.as_ref(), probes })
             });
-            Index::new(entries, &self.probes)
+            Index::new(entries, &self.selectors, &self.probes)
         };
         let members = planned.members;
         let section = Section { pre: index(&members.pre), post: index(&members.post), sandbox: members.sandbox.into() };
@@ -265,7 +265,7 @@ impl Compiler {
                 Test::Matches(patterns.into())
             }
             other => match Order::read(other) {
-                Some(order) => Test::Compare { order, operand: leaf.operand.value.clone() },
+                Some(order) => Test::Compare { order, bound: Bound::new(&leaf.operand.value) },
                 None => self.custom(rule, leaf),
             },
         };
@@ -361,7 +361,7 @@ impl Estimates for Compiler {
     fn is_steady(&self, selector: u32) -> bool {
         !matches!(
             self.selectors.get(selector as usize),
-            Some(Selector::Args(_) | Selector::OutputText | Selector::Result(_) | Selector::Custom { .. })
+            Some(Selector::OutputText | Selector::Nested(Root::Args | Root::Result | Root::Custom(_), _))
         )
     }
 

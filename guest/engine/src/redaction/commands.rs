@@ -76,7 +76,8 @@ impl Commands {
 
     fn option(&mut self, text: Text<'_>, keys: &Keys, dash: usize) -> Option<Range<usize>> {
         let last = text.before(dash);
-        if last != 0 && !is_space(last) && !is_quote(last) {
+        let long = text.at(dash + 1) == b'-';
+        if is_name(last) || !(long || last == 0 || is_space(last) || is_quote(last)) {
             return None;
         }
         let outer = is_quote(last).then_some(last);
@@ -107,9 +108,9 @@ pub(super) fn takes_pair(option: &str) -> bool {
     PAIR_OPTIONS.contains(&option) || matches!(option, "-u" | "-U")
 }
 
-/// The password in a pair; none in `user`, `https://host` and `1000:1000`.
+/// The password in a pair; none in `user`, `two words: x`, `https://host` and `1000:1000`.
 pub(super) fn password_of_pair(pair: &str) -> Option<usize> {
-    let (user, password) = pair.split_once(':')?;
+    let (user, password) = pair.split_once(':').filter(|(user, _)| !user.contains(char::is_whitespace))?;
     let numbers =
         [user, password].iter().all(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()));
     (!password.is_empty() && !password.starts_with("//") && !numbers).then_some(user.len() + 1)

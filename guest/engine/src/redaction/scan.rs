@@ -1,8 +1,9 @@
 //! One pass over a text: stops at the few bytes that every secret has near its beginning, asks [`super::families`] and
 //! [`super::commands`] what is there, and replaces it. Clean text between the stops costs a fraction of a nanosecond a byte.
 //!
-//! INVARIANT: a second pass changes nothing. What was replaced ends a word for all that follows (`Text::from`), what
-//! replaces it holds no anchor, and every range ends at a character that a second look stops at too.
+//! INVARIANT: redacting what is redacted changes nothing. What was replaced ends a word for all that follows
+//! (`Text::from`), what replaces it holds no anchor, and every range ends at a character that a second pass stops at too.
+//! Only what a pattern saw ahead of it can have changed, so a text in which something was replaced is passed over again.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -15,6 +16,9 @@ use super::{ELLIPSIS, MARK};
 
 /// Bytes looked at together.
 const BLOCK: usize = 16;
+
+/// Most passes over a text in which the last one still replaced something.
+const MAX_PASSES: usize = 8;
 
 /// What is looked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +34,15 @@ pub(super) enum Look {
 /// Replaces every secret in a text. With `most`, the text is only needed up to so many code points, and what comes back
 /// may end anywhere beyond them.
 pub(super) fn replace<'t>(text: &'t str, keys: &Keys, look: Look, most: Option<usize>) -> Cow<'t, str> {
+    let Cow::Owned(mut replaced) = pass(text, keys, look, most) else { return Cow::Borrowed(text) };
+    for _ in 0..MAX_PASSES {
+        let Cow::Owned(again) = pass(&replaced, keys, look, most) else { break };
+        replaced = again;
+    }
+    Cow::Owned(replaced)
+}
+
+fn pass<'t>(text: &'t str, keys: &Keys, look: Look, most: Option<usize>) -> Cow<'t, str> {
     let mut scan = Scan { families: Families::default(), commands: Commands::default(), keys, look };
     let mut state = Text { bytes: text.as_bytes(), from: 0 };
     let mut out = String::new();
