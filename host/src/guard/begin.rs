@@ -43,23 +43,30 @@ impl Guard {
         self.shared.settle(call_id, outcome).await
     }
 
-    /// Waits until a call that was asked about is settled, by whomever in this process, and gives the final decision.
+    /// Waits until a call that was asked about is settled, by whomever in this process, and gives the final decision. It is
+    /// listened for from now on, not only from the first poll.
     ///
     /// # Errors
     /// There is no such call, it does not wait for an answer, or the guard was closed meanwhile.
-    pub async fn settled(&self, call_id: &str) -> Result<Decision, Error> {
-        // Before the look into the store: between the two it may be settled.
-        let receiver = self.shared.wait_for(call_id);
-        self.shared.check_open()?;
-        let refused = match self.shared.find(call_id).await {
-            Ok(Some(call)) if call.state == CallState::Asking => return receiver.await.map_err(|_| Error::Closed),
-            Ok(Some(_)) => not_asking(call_id),
-            Ok(None) => unknown(call_id),
-            Err(error) => error.into(),
-        };
-        drop(receiver);
-        self.shared.waiters().retain(|_, waiting| waiting.iter().any(|waiter| !waiter.is_closed()));
-        Err(refused)
+    pub fn settled(&self, call_id: &str) -> impl Future<Output = Result<Decision, Error>> + Send + use<> {
+        let mut settled = self.shared.wait_for(call_id);
+        let (shared, call_id) = (Arc::clone(&self.shared), call_id.to_owned());
+        async move {
+            let found = shared.find(&call_id).await;
+            if let Ok(decision) = settled.try_recv() {
+                return Ok(decision);
+            }
+            shared.check_open()?;
+            let refused = match found {
+                Ok(Some(call)) if call.state == CallState::Asking => return settled.await.map_err(|_| Error::Closed),
+                Ok(Some(_)) => not_asking(&call_id),
+                Ok(None) => unknown(&call_id),
+                Err(error) => error.into(),
+            };
+            drop(settled);
+            shared.waiters().retain(|_, waiting| waiting.iter().any(|waiter| !waiter.is_closed()));
+            Err(refused)
+        }
     }
 }
 
