@@ -79,13 +79,15 @@ fn slow_call() -> String {
 #[test]
 fn an_instance_that_takes_too_long_is_given_up_and_replaced() {
     let host = Host::builder().step_deadline(Duration::from_millis(1)).deciders(1).build().unwrap();
-    let (guard, _) = guard(&host, RULES);
+    let (guard, log) = guard(&host, RULES);
     let slow = slow_call();
     for _ in 0..3 {
         let decision = guard.blocking().begin(CallRequest::new(&slow)).unwrap();
         assert_eq!((decision.action, decision.policy_error), (Action::Block, true));
+        assert_eq!(decision.name, "deadline");
         assert_eq!(guard.blocking().begin(RM).unwrap().name, "no-rm", "the next call finds a new one");
     }
+    assert_eq!(log.actions(), ["call_blocked"; 6], "it is in the log although the call itself could not be read");
     let result = guard.blocking().evaluate(&slow, None).unwrap();
     assert!(result.contains(r#""decision":"block""#) && result.contains(r#""policy_error":true"#), "{result}");
 }
@@ -96,8 +98,9 @@ fn an_instance_that_needs_too_much_memory_is_given_up_and_replaced() {
     let (guard, _) = guard(&host, RULES);
     let large = slow_call();
     for _ in 0..3 {
-        let decision = guard.blocking().begin(CallRequest::new(&large)).unwrap();
+        let decision = guard.blocking().begin(CallRequest::new(&large).session("big")).unwrap();
         assert_eq!((decision.action, decision.policy_error), (Action::Block, true));
+        assert_eq!(decision.name, "out_of_memory");
         assert!(guard.blocking().begin(LS).unwrap().is_allowed());
     }
 }
