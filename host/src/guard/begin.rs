@@ -34,13 +34,17 @@ impl Guard {
         self.shared.begin(request.into()).await
     }
 
-    /// Goes on with a call that was asked about. It is judged again under the rules in force now.
+    /// Goes on with a call that was asked about. It is judged again under the rules in force now. An answer that comes after
+    /// the deadline gets what the deadline has decided.
     ///
     /// # Errors
     /// There is no such call, or it does not wait for an answer (any more).
     pub async fn settle(&self, call_id: &str, outcome: ApprovalOutcome) -> Result<Decision, Error> {
         self.shared.check_open()?;
-        self.shared.settle(call_id, outcome).await
+        match self.shared.settle(call_id, outcome).await {
+            Err(error @ (Error::NotFound(_) | Error::Conflict(_))) => self.shared.expired(call_id).ok_or(error),
+            settled => settled,
+        }
     }
 
     /// Waits until a call that was asked about is settled, by whomever in this process, and gives the final decision. It is
