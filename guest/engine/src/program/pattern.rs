@@ -27,9 +27,9 @@ use regex_syntax::hir::Hir;
 
 use self::lower::{Alphabet, lower};
 pub(super) use self::required::Required;
-pub(super) use self::union::Union;
 use self::standin::StandIns;
 use self::syntax::{Anchor, Node};
+pub(super) use self::union::Union;
 use crate::diagnostics::Code;
 
 /// Longest pattern, in code points.

@@ -211,6 +211,16 @@ fn of_table(table: &[u32]) -> ClassUnicode {
 
 /// The ranges of a set, in both cases where case is ignored.
 pub(super) fn ranges(set: &Set) -> ClassUnicode {
+    if let [Item::Range(first, last)] = set.items.as_slice()
+        && first == last
+        && first.is_ascii_alphabetic()
+        && set.flags.ignore_case
+        && (set.flags.ascii || !matches!(first, 'k' | 'K' | 's' | 'S'))
+    {
+        // Most letters have no further case: what the table would say, without asking it for each letter of a pattern.
+        let (upper, lower) = (first.to_ascii_uppercase(), first.to_ascii_lowercase());
+        return class_of([(upper, upper), (lower, lower)]);
+    }
     let mut class = class_of(set.items.iter().filter_map(|item| match item {
         Item::Range(first, last) => Some((*first, *last)),
         Item::Category { .. } => None,
@@ -224,7 +234,11 @@ pub(super) fn ranges(set: &Set) -> ClassUnicode {
 /// The ASCII characters of a set, one bit each.
 pub(super) fn ascii_members(set: &Set) -> u128 {
     let class = Lowering { purpose: Use::Search, alphabet: Alphabet::Ascii }.set(set);
-    class.ranges().iter().flat_map(|range| range.start()..=range.end()).fold(0, |bits, member| bits | 1 << u32::from(member))
+    class
+        .ranges()
+        .iter()
+        .flat_map(|range| range.start()..=range.end())
+        .fold(0, |bits, member| bits | 1 << u32::from(member))
 }
 
 fn class_of(ranges: impl IntoIterator<Item = (char, char)>) -> ClassUnicode {
