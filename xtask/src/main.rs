@@ -1,2 +1,88 @@
-//! Chores.
-fn main() {}
+//! Chores of this repository: `cargo xtask build | test | demo | bench | driver | component | wit-doc`.
+//!
+//! Each verb installs what it lacks and then does its job, on a fresh machine too. Progress goes to stderr, results to
+//! stdout. Exit code 0: done, 1: findings (failed tests, a stale page), 2: it could not be done.
+//!
+//! [`component`] makes the component, [`build`] that and the host, [`suite`] tests everything, [`wit`] reads the interface
+//! packages, [`shell`] runs other programs.
+
+mod build;
+mod component;
+mod driver;
+mod shell;
+mod suite;
+mod wit;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Chores of this repository", disable_help_subcommand = true)]
+struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Builds the component and the reference host: target/component/edictum-decider.wasm, target/release/edictum-host
+    Build,
+    /// Builds, runs every test of every crate, the linters and the format check; ends with `N passed, N failed`
+    Test,
+    /// Builds, then shows a guard at work
+    Demo {
+        /// Handed to `edictum-host demo`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// Builds, then measures
+    Bench {
+        /// Handed to `edictum-host bench`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// Builds quietly, then becomes the driver of a host: requests on stdin, responses on stdout
+    Driver {
+        /// The host
+        language: driver::Language,
+        /// Handed to the driver
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// Builds the component with cargo-component (0.21) instead, to the same file
+    Component,
+    /// Writes docs/wit.md from the interface packages
+    WitDoc {
+        /// Only says whether the page is current
+        #[arg(long)]
+        check: bool,
+    },
+}
+
+/// How a chore ends when it could be done.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    Good,
+    Findings,
+}
+
+fn main() -> ExitCode {
+    let outcome = match Arguments::parse().verb {
+        Verb::Build => build::everything().map(|_| End::Good),
+        Verb::Test => suite::test(),
+        Verb::Demo { arguments } => build::then_become("demo", &arguments),
+        Verb::Bench { arguments } => build::then_become("bench", &arguments),
+        Verb::Driver { language, arguments } => driver::start(language, &arguments),
+        Verb::Component => component::with_cargo_component().map(|()| End::Good),
+        Verb::WitDoc { check } => wit::page(check),
+    };
+    match outcome {
+        Ok(End::Good) => ExitCode::SUCCESS,
+        Ok(End::Findings) => ExitCode::from(1),
+        Err(trouble) => {
+            eprintln!("error: {trouble}");
+            ExitCode::from(2)
+        }
+    }
+}

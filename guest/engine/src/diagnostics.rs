@@ -136,6 +136,8 @@ codes! {
     ExtendsUnresolved = "E_EXTENDS_UNRESOLVED",
     /// `extends` leads back to where it began, or on for too long.
     ExtendsCycle = "E_EXTENDS_CYCLE",
+    /// More findings than are shown.
+    TooManyFindings = "E_TOO_MANY_FINDINGS",
     /// The options are not what they should be.
     Option = "E_OPTION",
     /// A workflow condition that is not one.
@@ -179,13 +181,26 @@ impl Serialize for Code {
 pub struct Findings {
     list: Vec<Diagnostic>,
     document: String,
+    /// How many were made after the list was full, and the worst of them.
+    dropped: usize,
+    worst_dropped: Option<Severity>,
 }
+
+/// So many findings are kept of one document: a hostile one could have a million.
+pub const MAX_FINDINGS: usize = 1_000;
 
 impl Findings {
     /// For the document of this name.
     #[must_use]
     pub fn of(document: &str) -> Self {
-        Self { list: Vec::new(), document: document.to_owned() }
+        Self { document: document.to_owned(), ..Self::default() }
+    }
+
+    /// What follows is found in another document.
+    pub fn enter(&mut self, document: &str) {
+        if self.document != document {
+            document.clone_into(&mut self.document);
+        }
     }
 
     /// An error. `Findings::help` adds to it.
@@ -199,6 +214,11 @@ impl Findings {
     }
 
     fn push(&mut self, severity: Severity, code: Code, span: Span, message: String) -> &mut Self {
+        if self.is_full() {
+            self.dropped += 1;
+            self.worst_dropped = Some(self.worst_dropped.map_or(severity, |worst| worst.min(severity)));
+            return self;
+        }
         let document = self.document.clone();
         self.list.push(Diagnostic { severity, code, message, document, span, help: None });
         self
@@ -206,7 +226,9 @@ impl Findings {
 
     /// Help for the finding just made.
     pub fn help(&mut self, help: impl Into<String>) -> &mut Self {
-        if let Some(last) = self.list.last_mut() {
+        if self.dropped == 0
+            && let Some(last) = self.list.last_mut()
+        {
             last.help = Some(help.into());
         }
         self
@@ -217,29 +239,59 @@ impl Findings {
         self.list.extend(findings);
     }
 
+    /// Whether further findings are only counted.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.list.len() >= MAX_FINDINGS
+    }
+
     /// Whether any of them is an error.
     #[must_use]
     pub fn has_errors(&self) -> bool {
-        self.list.iter().any(|finding| finding.severity == Severity::Error)
+        self.worst_dropped == Some(Severity::Error)
+            || self.list.iter().any(|finding| finding.severity == Severity::Error)
+    }
+
+    /// How many errors there are so far.
+    #[must_use]
+    pub fn count_errors(&self) -> usize {
+        self.list.iter().filter(|finding| finding.severity == Severity::Error).count() + self.dropped
     }
 
     /// The findings by place (stable for equal places).
     #[must_use]
     pub fn into_list(mut self) -> Vec<Diagnostic> {
         self.list.sort_by(|one, two| one.document.cmp(&two.document).then(one.span.cmp(&two.span)));
+        if let Some(severity) = self.worst_dropped {
+            let message = format!("{} more findings are not shown", self.dropped);
+            let (code, document, span) = (Code::TooManyFindings, self.document, Span::default());
+            self.list.push(Diagnostic { severity, code, message, document, span, help: None });
+        }
         self.list
     }
 }
 
-/// `unknown` with the nearest of `known`, when one is near.
+/// Longer texts are no slip of a finger, and the comparison costs their product.
+const MAX_MISSPELT: usize = 64;
+
+/// The nearest of `known`, when one is near.
 #[must_use]
-pub fn did_you_mean<'k>(unknown: &str, known: impl IntoIterator<Item = &'k str>) -> Option<String> {
+pub fn nearest<'k>(unknown: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
+    if unknown.len() > MAX_MISSPELT {
+        return None;
+    }
     known
         .into_iter()
         .map(|name| (strsim::damerau_levenshtein(unknown, name), name))
         .filter(|(distance, name)| *distance <= 1 + name.len().min(unknown.len()) / 4)
         .min()
-        .map(|(_, name)| format!("did you mean `{name}`?"))
+        .map(|(_, name)| name)
+}
+
+/// Help with the nearest of `known`, when one is near.
+#[must_use]
+pub fn did_you_mean<'k>(unknown: &str, known: impl IntoIterator<Item = &'k str>) -> Option<String> {
+    nearest(unknown, known).map(|name| format!("did you mean `{name}`?"))
 }
 
 /// Why an operation did not take place. Never used for a decision: a decision that cannot be made is a block.

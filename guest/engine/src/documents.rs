@@ -1,9 +1,28 @@
 //! Texts → validated documents, with every finding of every document in one go.
 //!
-//! [`ruleset`] and [`composition`] are what later steps work on; the rest of this module makes them.
+//! [`load`] is the front: it reads each file ([`crate::yaml`]), puts its parents before it ([`extends`]), checks the top
+//! level (`header`) and rule by rule ([`rule`], `sandbox`, [`expression`], warnings in `lint`), lays the files over each
+//! other (`compose`) and merges guards (`merge`). [`ruleset`] and [`composition`] are what later steps work on;
+//! [`serialize`] writes them back; [`templates`] are built in. Patterns, globs and boundaries are not compiled here.
 
+mod check;
+mod compose;
 pub mod composition;
+pub mod expression;
+pub mod extends;
+mod header;
+mod lint;
+pub mod load;
+mod merge;
+mod path;
+pub mod rule;
 pub mod ruleset;
+mod sandbox;
+pub mod serialize;
+pub mod templates;
+#[cfg(test)]
+mod tests;
+pub mod vocabulary;
 
 /// A ruleset or workflow as it was written. The revision is the SHA-256 of exactly these UTF-8 bytes.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]

@@ -230,6 +230,10 @@ impl Options {
     /// `E_OPTION` with the key and what was expected.
     pub fn read(json: &str) -> Result<Self, Failure> {
         let json = if json.trim().is_empty() { "{}" } else { json };
+        // `serde` would also read a list, by position.
+        if !json.trim_start().starts_with('{') {
+            return Err(Failure::argument("E_OPTION", "options: must be an object"));
+        }
         let options: Self =
             serde_json::from_str(json).map_err(|error| Failure::argument("E_OPTION", format!("options: {error}")))?;
         options.checked()
@@ -241,7 +245,150 @@ impl Options {
         self.compat == Some(Compat::Python019)
     }
 
+    /// What the types cannot say. The first thing that is wrong is reported.
     fn checked(self) -> Result<Self, Failure> {
+        self.check_limits()?;
+        self.check_names()?;
+        let absolute = |path: &Option<String>| path.as_ref().is_none_or(|path| path.starts_with('/'));
+        if !absolute(&self.cwd) {
+            return Err(wrong("cwd: must be an absolute path"));
+        }
+        if !absolute(&self.home) {
+            return Err(wrong("home: must be an absolute path"));
+        }
+        if self.environment.as_deref() == Some("") {
+            return Err(wrong("environment: must not be empty"));
+        }
+        if self.redaction.patterns.iter().any(|(pattern, _)| pattern.is_empty()) {
+            return Err(wrong("redaction.patterns: a pattern must not be empty"));
+        }
         Ok(self)
+    }
+
+    fn check_limits(&self) -> Result<(), Failure> {
+        let SessionLimits { max_tool_calls, max_attempts, max_calls_per_tool } = &self.limits;
+        let zero = |limit: &Option<u64>| *limit == Some(0);
+        for (name, bad) in [
+            ("limits.max_tool_calls", zero(max_tool_calls)),
+            ("limits.max_attempts", zero(max_attempts)),
+            ("limits.max_calls_per_tool", max_calls_per_tool.values().any(|limit| *limit == 0)),
+            ("session_ttl", zero(&self.session_ttl)),
+            ("open_call_ttl", zero(&self.open_call_ttl)),
+            ("outbox_max_bytes", zero(&self.outbox_max_bytes)),
+        ] {
+            if bad {
+                return Err(wrong(&format!("{name}: must be at least 1")));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_names(&self) -> Result<(), Failure> {
+        for prefix in &self.selectors {
+            if prefix.is_empty() || prefix.contains('.') {
+                return Err(wrong(&format!("selectors: `{prefix}` must be one word without a dot")));
+            }
+            if RESERVED_PREFIXES.contains(&prefix.as_str()) {
+                return Err(wrong(&format!("selectors: `{prefix}` is a built-in selector")));
+            }
+        }
+        for operator in &self.operators {
+            if operator.is_empty() {
+                return Err(wrong("operators: a name must not be empty"));
+            }
+            if OPERATORS.contains(&operator.as_str()) {
+                return Err(wrong(&format!("operators: `{operator}` is a built-in operator")));
+            }
+        }
+        for hook in &self.hooks {
+            if hook.name.is_empty() || hook.tools.is_empty() {
+                return Err(wrong("hooks: `name` and `tools` must not be empty"));
+            }
+        }
+        for (what, names) in [
+            ("selectors", self.selectors.iter().collect::<Vec<_>>()),
+            ("operators", self.operators.iter().collect()),
+            ("hooks", self.hooks.iter().map(|hook| &hook.name).collect()),
+        ] {
+            let mut seen = std::collections::BTreeSet::new();
+            if let Some(twice) = names.into_iter().find(|name| !seen.insert(*name)) {
+                return Err(wrong(&format!("{what}: `{twice}` stands there twice")));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The fifteen built-in operators (engine.md §3.3).
+pub const OPERATORS: [&str; 15] = [
+    "exists",
+    "equals",
+    "not_equals",
+    "in",
+    "not_in",
+    "contains",
+    "contains_any",
+    "starts_with",
+    "ends_with",
+    "matches",
+    "matches_any",
+    "gt",
+    "gte",
+    "lt",
+    "lte",
+];
+
+/// First words of built-in selectors, and those kept for later (engine.md §3.2).
+pub const RESERVED_PREFIXES: [&str; 10] =
+    ["environment", "tool", "args", "principal", "output", "env", "metadata", "result", "session", "workflow"];
+
+fn wrong(message: &str) -> Failure {
+    Failure::argument("E_OPTION", format!("options: {message}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_document_is_all_defaults() {
+        assert_eq!(Options::read("").unwrap(), Options::default());
+        assert_eq!(Options::read("{}").unwrap(), Options::default());
+        assert!(Options::default().redaction.detect_secret_values);
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        let options = Options {
+            mode: Some(Mode::Observe),
+            compat: Some(Compat::Python019),
+            hooks: vec![Hook { name: "h".to_owned(), tools: "*".to_owned(), before: true, after: false }],
+            session_ttl: Some(5),
+            ..Options::default()
+        };
+        assert_eq!(Options::read(&serde_json::to_string(&options).unwrap()).unwrap(), options);
+    }
+
+    #[test]
+    fn unknown_and_impossible_options_are_errors() {
+        for (text, part) in [
+            (r#"{"mod":"enforce"}"#, "mod"),
+            (r#"{"mode":"off"}"#, "off"),
+            (r#"{"limits":{"max_attempts":0}}"#, "limits.max_attempts"),
+            (r#"{"limits":{"max":1}}"#, "max"),
+            (r#"{"cwd":"relative"}"#, "cwd"),
+            (r#"{"operators":["matches"]}"#, "matches"),
+            (r#"{"selectors":["env"]}"#, "env"),
+            (r#"{"selectors":["a.b"]}"#, "a.b"),
+            (r#"{"selectors":["a","a"]}"#, "twice"),
+            (r#"{"hooks":[{"name":""}]}"#, "hooks"),
+            (r#"{"hooks":[{"name":"a"},{"name":"a"}]}"#, "twice"),
+            (r#"{"compat":"python-0.18"}"#, "python-0.18"),
+            (r"[]", "options"),
+        ] {
+            let failure = Options::read(text).unwrap_err();
+            assert_eq!(failure.code, "E_OPTION", "{text}");
+            assert!(failure.message.contains(part), "{text}: {}", failure.message);
+        }
     }
 }

@@ -1,7 +1,9 @@
 //! Values on a tape: small copies that point into it.
 
+use std::sync::LazyLock;
+
 use super::number::Number;
-use super::tape::{Kind, Tape};
+use super::tape::{Builder, Kind, Tape};
 
 /// A JSON value. Equality is that of the operators `equals` and `in` (engine.md §3.3): a bool is the number 0 or 1,
 /// `1` equals `1.0`, NaN equals nothing, lists and maps compare element by element.
@@ -123,13 +125,18 @@ impl PartialEq for Value<'_> {
 impl<'a> List<'a> {
     /// The items in order.
     pub fn iter(self) -> impl Iterator<Item = Value<'a>> {
+        self.members().map(|(value, _)| value)
+    }
+
+    /// The items and their raw texts.
+    pub fn members(self) -> impl Iterator<Item = (Value<'a>, &'a str)> {
         let end = self.tape.after(self.index);
         let mut next = self.index + 1;
         std::iter::from_fn(move || {
             (next < end).then(|| {
-                let value = Value::at(self.tape, next);
+                let member = (Value::at(self.tape, next), self.tape.raw(self.tape.node(next)));
                 next = self.tape.after(next);
-                value
+                member
             })
         })
     }
@@ -166,6 +173,19 @@ impl<'a> List<'a> {
     }
 }
 
+impl Map<'_> {
+    /// The map without keys.
+    #[must_use]
+    pub fn empty() -> Map<'static> {
+        static EMPTY: LazyLock<Tape<'static>> = LazyLock::new(|| {
+            let mut builder = Builder::new();
+            builder.map();
+            builder.finish()
+        });
+        Map { tape: &EMPTY, index: 0 }
+    }
+}
+
 impl<'a> Map<'a> {
     fn entries(self) -> impl Iterator<Item = (&'a str, usize)> {
         let end = self.tape.after(self.index);
@@ -183,6 +203,11 @@ impl<'a> Map<'a> {
     /// Keys and values in the order of the text.
     pub fn iter(self) -> impl Iterator<Item = (&'a str, Value<'a>)> {
         self.entries().map(move |(key, index)| (key, Value::at(self.tape, index)))
+    }
+
+    /// Keys, values and the raw texts of the values.
+    pub fn members(self) -> impl Iterator<Item = (&'a str, Value<'a>, &'a str)> {
+        self.entries().map(move |(key, index)| (key, Value::at(self.tape, index), self.tape.raw(self.tape.node(index))))
     }
 
     /// Keys and the raw texts of their values.

@@ -177,3 +177,20 @@ pub fn strings<S: AsRef<str>>(texts: impl IntoIterator<Item = S>) -> String {
     Items::write(&mut out, |items| texts.into_iter().for_each(|text| items.string(text.as_ref())));
     out
 }
+
+/// Appends a string with quotes, everything beyond ASCII escaped: for texts that must equal the reference's to the byte.
+pub fn ascii_string(out: &mut String, text: &str) {
+    use std::fmt::Write as _;
+    let mut escaped = String::with_capacity(text.len() + 2);
+    string(&mut escaped, text);
+    for character in escaped.chars() {
+        if character.is_ascii() && character != '\u{7f}' {
+            out.push(character);
+            continue;
+        }
+        for unit in character.encode_utf16(&mut [0; 2]) {
+            // Writing to a String cannot fail.
+            let _ = write!(out, "\\u{unit:04x}");
+        }
+    }
+}

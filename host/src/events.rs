@@ -1,0 +1,94 @@
+//! Where the decision log goes: a sink of the program's. The events are the engine's, redacted, in wire form and in order.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Takes events of one guard. Called in the middle of a step, so it should only put them somewhere.
+pub trait EventSink: Send + Sync + 'static {
+    /// Keeps events (JSON each), in this order.
+    ///
+    /// # Errors
+    /// They cannot be kept. With the option `decision_log_required` the call is blocked.
+    fn emit(&self, events: &[String]) -> Result<(), String>;
+}
+
+/// Keeps the newest events in memory, up to a bound, until somebody takes them.
+#[derive(Debug)]
+pub struct EventBuffer {
+    max_bytes: usize,
+    state: Mutex<Buffered>,
+}
+
+#[derive(Debug, Default)]
+struct Buffered {
+    events: VecDeque<String>,
+    bytes: usize,
+    dropped: u64,
+    /// Of the next event.
+    sequence: u64,
+}
+
+/// An event with its place in this log, which is given when it is put there; the rest of its text stays as it is. Events
+/// that go without ids (option `bare_events`) go without places too.
+fn with_sequence(event: &str, sequence: u64) -> String {
+    match event.strip_prefix('{') {
+        Some(rest) if rest.contains("\"event_id\":") => format!("{{\"sequence\":{sequence},{rest}"),
+        _ => event.to_owned(),
+    }
+}
+
+impl EventBuffer {
+    /// At most so many bytes of events.
+    #[must_use]
+    pub fn new(max_bytes: usize) -> Self {
+        Self { max_bytes, state: Mutex::default() }
+    }
+
+    /// The events since the last time, oldest first, and how many older ones had to go.
+    pub fn take(&self) -> (Vec<String>, u64) {
+        let mut state = self.state();
+        let sequence = state.sequence;
+        let Buffered { events, dropped, .. } =
+            std::mem::replace(&mut *state, Buffered { sequence, ..Buffered::default() });
+        (events.into(), dropped)
+    }
+
+    fn state(&self) -> MutexGuard<'_, Buffered> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl EventSink for EventBuffer {
+    fn emit(&self, events: &[String]) -> Result<(), String> {
+        let mut state = self.state();
+        for event in events {
+            let event = with_sequence(event, state.sequence);
+            state.sequence += 1;
+            state.bytes += event.len();
+            state.events.push_back(event);
+        }
+        while state.bytes > self.max_bytes
+            && let Some(oldest) = state.events.pop_front()
+        {
+            state.bytes -= oldest.len();
+            state.dropped += 1;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_buffer_drops_the_oldest_and_says_so() {
+        let buffer = EventBuffer::new(10);
+        let events: Vec<_> = ["1234", "5678", "90ab"].map(str::to_owned).into();
+        buffer.emit(&events).unwrap();
+        assert_eq!(buffer.take(), (vec!["5678".to_owned(), "90ab".to_owned()], 1));
+        assert_eq!(buffer.take(), (vec![], 0));
+        buffer.emit(&["longer than it can hold".to_owned()]).unwrap();
+        assert_eq!(buffer.take(), (vec![], 1));
+    }
+}

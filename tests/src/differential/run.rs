@@ -1,0 +1,199 @@
+//! Puts generated cases through both sides, in two streams at a time, and adds up what comes out.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::thread;
+
+use super::case::{Case, Group};
+use super::compare::{canonical, difference};
+use super::datum::Datum;
+use super::process::Side;
+use super::tally::Tally;
+use super::{explain, generate};
+
+/// Streams of groups that are worked on at the same time. The cases of a seed depend on their number.
+pub const STREAMS: u64 = 2;
+
+/// Groups that both sides have in hand.
+const AHEAD: usize = 24;
+
+/// So many unexplained differences are enough to stop.
+const ENOUGH: usize = 2000;
+
+/// What to run.
+#[derive(Clone, Copy, Debug)]
+pub struct Plan {
+    /// Number of cases.
+    pub cases: usize,
+    /// Where they come from.
+    pub seed: u64,
+    /// Whether the guard is opened with `compat: python-0.19`.
+    pub compat: bool,
+}
+
+/// A difference that no explanation predicts.
+#[derive(Clone, Debug)]
+pub struct Unexplained {
+    /// The kind of group that it is from.
+    pub kind: &'static str,
+    /// The case.
+    pub case: Case,
+    /// Where and how.
+    pub difference: String,
+    /// What the reference answers.
+    pub reference: Vec<Datum>,
+    /// What we should answer.
+    pub predicted: Vec<Datum>,
+    /// What we answer.
+    pub ours: Vec<Datum>,
+}
+
+/// What came out.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// Cases that were compared.
+    pub cases: usize,
+    /// Answers that were compared.
+    pub answers: usize,
+    /// Cases that the model of the reference repeats.
+    pub modelled: usize,
+    /// Where it does not, a few times.
+    pub unlike: Vec<String>,
+    /// Cases that took an explanation.
+    pub explained: usize,
+    /// Cases, and explained cases, of each kind of group.
+    pub kinds: BTreeMap<&'static str, (usize, usize)>,
+    /// Cases for each divergence.
+    pub divergences: BTreeMap<&'static str, usize>,
+    /// The first of those that nothing explains.
+    pub unexplained: Vec<Unexplained>,
+    /// What the cases did.
+    pub tally: Tally,
+}
+
+/// Both sides.
+pub struct Sides {
+    /// The SDK.
+    pub reference: Box<dyn Side>,
+    /// Ours.
+    pub ours: Box<dyn Side>,
+}
+
+impl fmt::Debug for Sides {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("Sides")
+    }
+}
+
+/// Runs the plan. `sides` starts both sides, once for each stream.
+///
+/// # Errors
+/// When a side cannot be started or ends.
+pub fn run(plan: Plan, sides: &(impl Fn() -> Result<Sides, String> + Sync)) -> Result<Report, String> {
+    let streams: Vec<Result<Report, String>> = thread::scope(|scope| {
+        let running: Vec<_> = (0..STREAMS).map(|index| scope.spawn(move || stream(plan, index, sides()?))).collect();
+        let ended =
+            running.into_iter().map(|stream| stream.join().unwrap_or_else(|_| Err("a stream panicked".to_owned())));
+        ended.collect()
+    });
+    let mut all = Report::default();
+    for stream in streams {
+        let stream = stream?;
+        all.cases += stream.cases;
+        all.answers += stream.answers;
+        all.modelled += stream.modelled;
+        all.explained += stream.explained;
+        for (kind, (cases, explained)) in stream.kinds {
+            let all = all.kinds.entry(kind).or_default();
+            all.0 += cases;
+            all.1 += explained;
+        }
+        for (id, count) in stream.divergences {
+            *all.divergences.entry(id).or_default() += count;
+        }
+        all.unlike.extend(stream.unlike);
+        all.unexplained.extend(stream.unexplained);
+        all.tally.add(&stream.tally);
+    }
+    Ok(all)
+}
+
+fn stream(plan: Plan, index: u64, mut sides: Sides) -> Result<Report, String> {
+    let share = u64::try_from(plan.cases).unwrap_or(u64::MAX);
+    let mut rest = usize::try_from(share / STREAMS + u64::from(index < share % STREAMS)).unwrap_or(usize::MAX);
+    let mut report = Report::default();
+    let mut next = index;
+    while rest > 0 && report.unexplained.len() < ENOUGH {
+        let mut groups = Vec::new();
+        while groups.len() < AHEAD && rest > 0 {
+            let mut group = generate::group(plan.seed, next, plan.compat);
+            group.cases.truncate(rest);
+            rest -= group.cases.len();
+            next += STREAMS;
+            groups.push(group);
+        }
+        for group in &groups {
+            sides.reference.send(group.lines())?;
+            sides.ours.send(group.lines())?;
+        }
+        for group in &groups {
+            judge(group, &mut sides, &mut report)?;
+        }
+    }
+    Ok(report)
+}
+
+/// Compares the answers to a group.
+fn judge(group: &Group, sides: &mut Sides, report: &mut Report) -> Result<(), String> {
+    let lines = group.lines().len();
+    let reference = answers(group, &sides.reference.receive(lines)?);
+    let ours = answers(group, &sides.ours.receive(lines)?);
+    for ((case, reference), ours) in group.cases.iter().zip(reference).zip(ours) {
+        report.cases += 1;
+        report.answers += ours.len();
+        report.tally.count(case, &reference);
+        let prediction = explain::predict(case, &reference);
+        report.modelled += usize::from(prediction.unlike.is_none());
+        report.explained += usize::from(!prediction.used.is_empty());
+        let kind = report.kinds.entry(group.kind).or_default();
+        kind.0 += 1;
+        kind.1 += usize::from(!prediction.used.is_empty());
+        for id in &prediction.used {
+            *report.divergences.entry(id).or_default() += 1;
+        }
+        if let Some(unlike) = prediction.unlike.filter(|_| report.unlike.len() < ENOUGH) {
+            report.unlike.push(unlike);
+        }
+        let found = prediction.answers.iter().zip(&ours).enumerate();
+        let found = found.filter_map(|(step, (predicted, ours))| Some((step, difference(predicted, ours)?))).next();
+        if let Some((step, found)) = found {
+            let difference = format!("answer {step}{found}");
+            report.unexplained.push(Unexplained {
+                kind: group.kind,
+                case: case.clone(),
+                difference,
+                reference,
+                predicted: prediction.answers,
+                ours,
+            });
+        }
+    }
+    Ok(())
+}
+
+/// The answers to each case: of opening, of its steps, its events.
+#[must_use]
+pub fn answers(group: &Group, responses: &[Datum]) -> Vec<Vec<Datum>> {
+    let Some(first) = group.cases.first() else { return Vec::new() };
+    let mut responses = responses.iter();
+    let mut next = |request: &Datum| responses.next().map(|response| canonical(request, response)).unwrap_or_default();
+    let opened = next(&first.opening.request());
+    let events = Datum::map([("op", "events".into())]);
+    let cases = group.cases.iter().map(|case| {
+        let mut answers = vec![opened.clone()];
+        answers.extend(case.steps.iter().map(&mut next));
+        answers.push(next(&events));
+        answers
+    });
+    cases.collect()
+}

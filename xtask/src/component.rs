@@ -1,0 +1,149 @@
+//! The component: the guest as a core module, wrapped, checked, and written only when it changed (so that what embeds it
+//! is not built again for nothing).
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use wasmparser::{Parser, Payload};
+use wit_component::ComponentEncoder;
+
+use crate::shell::{Outcome, answer, cargo, cargo_building, root, run, step, target};
+
+const TARGET: &str = "wasm32-unknown-unknown";
+
+/// What cargo names the guest.
+const MODULE: &str = "edictum_guard.wasm";
+
+/// The line of cargo-component that this tree is known to build with.
+const CARGO_COMPONENT: &str = "0.21.";
+
+/// Where the component is put.
+pub fn path() -> PathBuf {
+    target().join("component").join("edictum-decider.wasm")
+}
+
+/// Builds it with cargo and wraps it here: the way of `cargo xtask build`.
+pub fn build() -> Outcome<PathBuf> {
+    install_target()?;
+    step("component: the guest for wasm32-unknown-unknown");
+    let path = target().join(TARGET).join("release").join(MODULE);
+    build_module()?;
+    let mut module = read(&path)?;
+    if Parser::is_component(&module) {
+        // A hand-run `cargo component build` leaves a component there, which cargo takes for its own.
+        fs::remove_file(&path).map_err(|error| format!("cannot remove `{}`: {error}", path.display()))?;
+        build_module()?;
+        module = read(&path)?;
+    }
+    let component = ComponentEncoder::default()
+        .validate(true)
+        .module(&module)
+        .and_then(|encoder| encoder.encode())
+        .map_err(|error| format!("cannot make a component of the guest: {error:#}"))?;
+    install(&component)
+}
+
+fn build_module() -> Outcome<()> {
+    run(cargo_building("build", &["--package", "edictum-guard", "--release", "--target", TARGET]))
+}
+
+/// Builds it with `cargo component build`, which wraps it itself.
+pub fn with_cargo_component() -> Outcome<()> {
+    install_target()?;
+    match answer(cargo(&["component", "--version"])) {
+        Some(version) if version.split_whitespace().any(|word| word.starts_with(CARGO_COMPONENT)) => {}
+        Some(version) => return Err(format!("needs cargo-component {CARGO_COMPONENT}x, found `{version}`")),
+        None => {
+            return Err("cargo-component is not installed; `cargo install cargo-component@0.21.1 --locked` does it \
+                        (some minutes), `cargo xtask build` does without"
+                .to_owned());
+        }
+    }
+    step("component: the guest with cargo-component");
+    // Not where cargo puts the core module: the two have the same name.
+    let folder = target().join("cargo-component");
+    let mut command = cargo(&["component", "build", "--package", "edictum-guard", "--release", "--target", TARGET]);
+    command.env("CARGO_TARGET_DIR", &folder);
+    run(command)?;
+    install(&read(&folder.join(TARGET).join("release").join(MODULE))?).map(|_| ())
+}
+
+/// Adds the wasm target to the toolchain in use, when it is not there: `rust-toolchain.toml` alone does not always.
+fn install_target() -> Outcome<()> {
+    let mut rustc = Command::new("rustc");
+    rustc.current_dir(root()).args(["--print", "target-libdir", "--target", TARGET]);
+    if answer(rustc).is_some_and(|folder| Path::new(&folder).is_dir()) {
+        return Ok(());
+    }
+    step("component: installing the target wasm32-unknown-unknown");
+    let mut rustup = Command::new("rustup");
+    rustup.current_dir(root()).args(["target", "add", TARGET]);
+    run(rustup).map_err(|error| format!("the target {TARGET} is missing and could not be installed: {error}"))
+}
+
+/// Refuses a component that asks its host for anything, then puts it into its place.
+fn install(component: &[u8]) -> Outcome<PathBuf> {
+    let imports = imports(component)?;
+    if !imports.is_empty() {
+        return Err(format!("the component must import nothing, but imports {}", imports.join(", ")));
+    }
+    let path = path();
+    if fs::read(&path).is_ok_and(|there| there == component) {
+        return Ok(path);
+    }
+    let folder = path.parent().unwrap_or(&path);
+    fs::create_dir_all(folder)
+        .and_then(|()| fs::write(&path, component))
+        .map_err(|error| format!("cannot write `{}`: {error}", path.display()))?;
+    step(&format!("component: {} KiB, imports nothing", component.len() / 1024));
+    Ok(path)
+}
+
+/// What a component asks its host for, by name.
+fn imports(component: &[u8]) -> Outcome<Vec<String>> {
+    let mut imports = Vec::new();
+    // Core modules inside have imports of their own, which the component answers.
+    let mut depth = 0_usize;
+    for payload in Parser::new(0).parse_all(component) {
+        match payload.map_err(|error| format!("the component cannot be read: {error}"))? {
+            Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
+            Payload::End(_) => depth = depth.saturating_sub(1),
+            Payload::ComponentImportSection(section) if depth == 0 => {
+                for import in section {
+                    let import = import.map_err(|error| format!("the component cannot be read: {error}"))?;
+                    imports.push(import.name.name.to_owned());
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(imports)
+}
+
+fn read(path: &Path) -> Outcome<Vec<u8>> {
+    fs::read(path).map_err(|error| format!("cannot read `{}`: {error}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_import_is_found_and_an_inner_one_is_not() {
+        // (component (import "clock" (func)))
+        let with = [
+            0, b'a', b's', b'm', 13, 0, 1, 0, // header
+            7, 5, 1, 0x40, 0, 1, 0, // type section: func() without a result
+            10, 10, 1, 0, 5, b'c', b'l', b'o', b'c', b'k', 1, 0, // import section
+        ];
+        assert_eq!(imports(&with), Ok(vec!["clock".to_owned()]));
+        // (component (core module (import "a" "b" (memory 0))))
+        let within = [
+            0, b'a', b's', b'm', 13, 0, 1, 0, // header
+            1, 18, 0, b'a', b's', b'm', 1, 0, 0, 0, 2, 8, 1, 1, b'a', 1, b'b', 2, 0, 0, // core module
+        ];
+        assert_eq!(imports(&within), Ok(Vec::new()));
+        assert!(imports(b"not wasm").is_err());
+    }
+}

@@ -1,0 +1,25 @@
+//! Starts the driver of a host: a program that reads requests from stdin and writes nothing but responses to stdout.
+
+use std::process::Command;
+
+use clap::ValueEnum;
+
+use crate::End;
+use crate::build;
+use crate::shell::{Outcome, become_program};
+
+/// Hosts that have a driver.
+#[derive(Clone, Copy, ValueEnum)]
+pub enum Language {
+    /// The reference host
+    Rust,
+}
+
+/// Builds what the driver needs, saying so on stderr, then becomes it.
+pub fn start(language: Language, arguments: &[String]) -> Outcome<End> {
+    let mut driver = match language {
+        Language::Rust => Command::new(build::everything()?),
+    };
+    driver.arg("driver").args(arguments);
+    Err(become_program(driver))
+}
