@@ -47,7 +47,7 @@ pub struct HostBuilder {
     component: Option<ComponentSource>,
     deciders: usize,
     callback_deadline: Duration,
-    bounds: Bounds,
+    pub(crate) bounds: Bounds,
 }
 
 impl Default for HostBuilder {

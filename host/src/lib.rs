@@ -71,6 +71,8 @@ mod events;
 mod guard;
 mod host;
 mod links;
+#[doc(hidden)]
+pub mod measure;
 mod policy;
 mod pool;
 mod process;

@@ -135,7 +135,7 @@ impl Seat {
 }
 
 /// Advances the clock that instances look at, until the engine is gone.
-fn tick(engine: &Engine) -> Result<(), Error> {
+pub(crate) fn tick(engine: &Engine) -> Result<(), Error> {
     let engine = engine.weak();
     let ticker = move || {
         while let Some(engine) = engine.upgrade() {
