@@ -23,6 +23,7 @@ mod clock;
 mod component;
 mod decider;
 mod decision;
+pub mod driver;
 mod error;
 mod events;
 mod guard;

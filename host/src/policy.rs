@@ -3,6 +3,7 @@
 //! equal texts share one.
 
 use serde::Deserialize;
+use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 use wasmtime::component::ResourceAny;
 
@@ -45,9 +46,14 @@ pub(crate) struct Policy {
     pub revision: String,
     /// As the engine gave it.
     pub summary: String,
-    pub needs: Vec<String>,
+    /// Names of the variables that its `env.*` selectors name.
+    pub env: Vec<String>,
+    pub needs: Needs,
     pub settings: Settings,
 }
+
+/// Questions that a policy may ask: `true`, or the names it may ask about.
+pub(crate) type Needs = Map<String, Value>;
 
 /// What a decider has compiled.
 pub(crate) struct Prepared {
@@ -74,6 +80,7 @@ impl Policy {
             links,
             revision: prepared.revision.clone(),
             summary: prepared.summary.clone(),
+            env: summary.env,
             needs: summary.needs,
             settings: summary.options,
         })
@@ -83,9 +90,8 @@ impl Policy {
 /// What the host reads of a summary.
 #[derive(Deserialize)]
 struct Summary {
-    #[serde(default)]
-    needs: Vec<String>,
-    #[serde(default)]
+    needs: Needs,
+    env: Vec<String>,
     options: Settings,
 }
 

@@ -56,11 +56,6 @@ impl Pool {
         }
     }
 
-    /// How many deciders are idle now.
-    pub fn idle_deciders(&self) -> usize {
-        self.idle().len()
-    }
-
     fn give_back(&self, mut decider: Decider) {
         if decider.tidy() {
             self.idle().push(decider);

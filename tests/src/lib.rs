@@ -1,3 +1,13 @@
-//! Tests through hosts.
+//! Tests that go through a host's driver: what a host answers, not how it is built.
+//!
+//! * [`driver`] talks to any process that speaks the driver protocol;
+//! * [`fixture`] reads fixture files and runs their cases over it: the shared suites and our own;
+//! * [`differential`] holds our answers against the published Python SDK's;
+//! * [`places`] knows where the workspace, the shared suites and the driver are.
+//!
+//! It decides nothing about a call and holds no copy of a rule's meaning: expectations stand in the fixtures.
 
 pub mod differential;
+pub mod driver;
+pub mod fixture;
+pub mod places;

@@ -11,7 +11,9 @@ use crate::{End, component};
 pub fn everything() -> Outcome<PathBuf> {
     component::build()?;
     step("host: edictum-host (the first time, wasmtime takes some minutes)");
-    run(cargo_building("build", &["--profile", "ci", "--package", "edictum-host", "--bins"]))?;
+    // Without `--package`: the features of dependencies are those of the whole workspace then, as for the tests, and
+    // wasmtime is not built a second time for them.
+    run(cargo_building("build", &["--profile", "ci", "--bin", "edictum-host"]))?;
     let name = format!("edictum-host{}", std::env::consts::EXE_SUFFIX);
     let (built, released) = (target().join("ci").join(&name), target().join("release").join(&name));
     // A running program's file cannot be written, but it can be replaced.

@@ -12,6 +12,9 @@ use crate::shell::{Outcome, answer, cargo, cargo_building, root, run, step, targ
 
 const TARGET: &str = "wasm32-unknown-unknown";
 
+/// What cargo names the guest.
+const MODULE: &str = "edictum_guard.wasm";
+
 /// The line of cargo-component that this tree is known to build with.
 const CARGO_COMPONENT: &str = "0.21.";
 
@@ -24,14 +27,25 @@ pub fn path() -> PathBuf {
 pub fn build() -> Outcome<PathBuf> {
     install_target()?;
     step("component: the guest for wasm32-unknown-unknown");
-    run(cargo_building("build", &["--package", "edictum-guard", "--release", "--target", TARGET]))?;
-    let module = read(&target().join(TARGET).join("release").join("edictum_guard.wasm"))?;
+    let path = target().join(TARGET).join("release").join(MODULE);
+    build_module()?;
+    let mut module = read(&path)?;
+    if Parser::is_component(&module) {
+        // A hand-run `cargo component build` leaves a component there, which cargo takes for its own.
+        fs::remove_file(&path).map_err(|error| format!("cannot remove `{}`: {error}", path.display()))?;
+        build_module()?;
+        module = read(&path)?;
+    }
     let component = ComponentEncoder::default()
         .validate(true)
         .module(&module)
         .and_then(|encoder| encoder.encode())
         .map_err(|error| format!("cannot make a component of the guest: {error:#}"))?;
     install(&component)
+}
+
+fn build_module() -> Outcome<()> {
+    run(cargo_building("build", &["--package", "edictum-guard", "--release", "--target", TARGET]))
 }
 
 /// Builds it with `cargo component build`, which wraps it itself.
@@ -47,11 +61,12 @@ pub fn with_cargo_component() -> Outcome<()> {
         }
     }
     step("component: the guest with cargo-component");
+    // Not where cargo puts the core module: the two have the same name.
+    let folder = target().join("cargo-component");
     let mut command = cargo(&["component", "build", "--package", "edictum-guard", "--release", "--target", TARGET]);
-    command.env("CARGO_TARGET_DIR", target());
+    command.env("CARGO_TARGET_DIR", &folder);
     run(command)?;
-    let built = read(&target().join(TARGET).join("release").join("edictum_guard.wasm"))?;
-    install(&built).map(|_| ())
+    install(&read(&folder.join(TARGET).join("release").join(MODULE))?).map(|_| ())
 }
 
 /// Adds the wasm target to the toolchain in use, when it is not there: `rust-toolchain.toml` alone does not always.

@@ -196,6 +196,13 @@ impl Findings {
         Self { document: document.to_owned(), ..Self::default() }
     }
 
+    /// What follows is found in another document.
+    pub fn enter(&mut self, document: &str) {
+        if self.document != document {
+            document.clone_into(&mut self.document);
+        }
+    }
+
     /// An error. `Findings::help` adds to it.
     pub fn error(&mut self, code: Code, span: Span, message: impl Into<String>) -> &mut Self {
         self.push(Severity::Error, code, span, message.into())
@@ -267,9 +274,9 @@ impl Findings {
 /// Longer texts are no slip of a finger, and the comparison costs their product.
 const MAX_MISSPELT: usize = 64;
 
-/// `unknown` with the nearest of `known`, when one is near.
+/// The nearest of `known`, when one is near.
 #[must_use]
-pub fn did_you_mean<'k>(unknown: &str, known: impl IntoIterator<Item = &'k str>) -> Option<String> {
+pub fn nearest<'k>(unknown: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
     if unknown.len() > MAX_MISSPELT {
         return None;
     }
@@ -278,7 +285,13 @@ pub fn did_you_mean<'k>(unknown: &str, known: impl IntoIterator<Item = &'k str>)
         .map(|name| (strsim::damerau_levenshtein(unknown, name), name))
         .filter(|(distance, name)| *distance <= 1 + name.len().min(unknown.len()) / 4)
         .min()
-        .map(|(_, name)| format!("did you mean `{name}`?"))
+        .map(|(_, name)| name)
+}
+
+/// Help with the nearest of `known`, when one is near.
+#[must_use]
+pub fn did_you_mean<'k>(unknown: &str, known: impl IntoIterator<Item = &'k str>) -> Option<String> {
+    nearest(unknown, known).map(|name| format!("did you mean `{name}`?"))
 }
 
 /// Why an operation did not take place. Never used for a decision: a decision that cannot be made is a block.

@@ -2,16 +2,24 @@
 //!
 //! [`ruleset`] and [`composition`] are what later steps work on; the rest of this module makes them.
 
+mod check;
 mod compose;
 pub mod composition;
-mod extends;
-mod fields;
+pub mod expression;
+pub mod extends;
+mod header;
+mod lint;
 pub mod load;
 mod merge;
+mod path;
+pub mod rule;
 pub mod ruleset;
+mod sandbox;
 pub mod serialize;
 pub mod templates;
-mod validate;
+#[cfg(test)]
+mod tests;
+pub mod vocabulary;
 
 /// A ruleset or workflow as it was written. The revision is the SHA-256 of exactly these UTF-8 bytes.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -22,10 +30,4 @@ pub struct Document {
     /// The text. Over JSON the member is also called `yaml`.
     #[serde(alias = "yaml")]
     pub text: String,
-}
-
-/// SHA-256, lower-case hex.
-pub(crate) fn hash(bytes: &[u8]) -> String {
-    use sha2::Digest as _;
-    hex::encode(sha2::Sha256::digest(bytes))
 }

@@ -230,6 +230,10 @@ impl Options {
     /// `E_OPTION` with the key and what was expected.
     pub fn read(json: &str) -> Result<Self, Failure> {
         let json = if json.trim().is_empty() { "{}" } else { json };
+        // `serde` would also read a list, by position.
+        if !json.trim_start().starts_with('{') {
+            return Err(Failure::argument("E_OPTION", "options: must be an object"));
+        }
         let options: Self =
             serde_json::from_str(json).map_err(|error| Failure::argument("E_OPTION", format!("options: {error}")))?;
         options.checked()

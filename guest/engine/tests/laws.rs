@@ -136,7 +136,7 @@ proptest! {
     #[test]
     fn composing_with_nothing_changes_nothing(rules in prop::collection::vec(rule(), 1..4), call in tool_call()) {
         let text = ruleset(&rules_text(&rules, "r", ""));
-        let nothing = ruleset("- {id: off, enabled: false, type: session, limits: {max_attempts: 1}, then: {action: block, message: off}}");
+        let nothing = ruleset("- {id: idle, enabled: false, type: session, limits: {max_attempts: 1}, then: {action: block, message: idle}}");
         let mut alone = Guard::new(&[&text], "{}");
         let mut composed = Guard::new(&[&text, &nothing], "{}");
         let (one, two) = (alone.begin(&call), composed.begin(&call));

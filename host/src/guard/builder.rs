@@ -87,7 +87,7 @@ pub struct GuardBuilder {
 /// What a reload needs again.
 pub(super) struct Recipe {
     workflow: Option<Document>,
-    options: String,
+    options: Map<String, Value>,
     signatures: Signatures,
 }
 
@@ -228,9 +228,10 @@ impl GuardBuilder {
     pub async fn build(self) -> Result<Guard, Error> {
         let mut options = self.options?;
         announce(&mut options, &self.callbacks, &self.hooks)?;
+        settle_in(&mut options);
         let signatures = Signatures::deserialize(Value::Object(options.clone()))
             .map_err(|error| Error::Argument(format!("`options`: {error}")))?;
-        let recipe = Recipe { workflow: self.workflow, options: Value::Object(options).to_string(), signatures };
+        let recipe = Recipe { workflow: self.workflow, options, signatures };
         let principal = self.principal.as_deref().map(checked_principal).transpose()?;
         let policy = load(&self.host, self.rulesets, &recipe, &self.callbacks).await?;
         let store = self.store.unwrap_or_else(|| Arc::new(MemoryStore::new()));
@@ -282,12 +283,38 @@ async fn load(
 ) -> Result<Arc<Policy>, Error> {
     verify(host, &rulesets, &recipe.signatures).await?;
     let rulesets = rulesets.into_iter().map(|ruleset| Document { name: ruleset.name, text: ruleset.text }).collect();
-    let source = Source { rulesets, workflow: recipe.workflow.clone(), options: recipe.options.clone() };
-    let policy = host.policy(source).await?;
-    let unanswered = policy.needs.iter().find(|need| !can_answer(need, callbacks));
-    match unanswered {
-        Some(need) => Err(Error::Unsupported(format!("the rules need an answer that this guard cannot give: {need}"))),
+    let options = Value::Object(recipe.options.clone()).to_string();
+    let source = Source { rulesets, workflow: recipe.workflow.clone(), options };
+    let mut policy = host.policy(source).await?;
+    if !recipe.options.contains_key("env") && !policy.env.is_empty() {
+        let mut options = recipe.options.clone();
+        options.insert("env".to_owned(), environment(&policy.env));
+        let source = Source { options: Value::Object(options).to_string(), ..policy.source.clone() };
+        policy = host.policy(source).await?;
+    }
+    match policy.needs.iter().find_map(|(need, what)| unanswered(need, what, callbacks)) {
+        Some(what) => Err(Error::Unsupported(format!("the rules need an answer that this guard cannot give: {what}"))),
         None => Ok(policy),
+    }
+}
+
+/// What this process sees of these variables.
+fn environment(names: &[String]) -> Value {
+    let present = names.iter().filter_map(|name| Some((name.clone(), std::env::var(name).ok()?.into())));
+    Value::Object(present.collect())
+}
+
+/// Relative paths and `~` mean what they mean to this process, unless the options say otherwise.
+fn settle_in(options: &mut Map<String, Value>) {
+    let cwd = || std::env::current_dir().ok()?.into_os_string().into_string().ok();
+    let home = || std::env::var("HOME").ok().filter(|home| home.starts_with('/'));
+    let places: [(&str, &dyn Fn() -> Option<String>); 2] = [("cwd", &cwd), ("home", &home)];
+    for (name, place) in places {
+        if options.get(name).is_none_or(Value::is_null)
+            && let Some(place) = place()
+        {
+            options.insert(name.to_owned(), place.into());
+        }
     }
 }
 
@@ -363,16 +390,25 @@ fn announce_names<T>(
     Ok(())
 }
 
-/// The kinds of question (`needs` of a summary) that this guard has an answer for.
-fn can_answer(need: &str, callbacks: &Callbacks) -> bool {
-    match need {
-        "session" | "read-links" | "command" => true,
-        "principal" => callbacks.principal_resolver.is_some(),
-        "selectors" => !callbacks.selectors.is_empty(),
-        "operators" => !callbacks.operators.is_empty(),
-        "hooks" => !callbacks.hooks.is_empty() || callbacks.success_check.is_some(),
-        _ => false,
-    }
+/// The part of a need (`needs` of a summary) that nobody answers for. A need that this host has never heard of is one.
+fn unanswered(need: &str, what: &Value, callbacks: &Callbacks) -> Option<String> {
+    let names = match what {
+        Value::Bool(false) => return None,
+        Value::Array(names) => names.iter().filter_map(Value::as_str).collect(),
+        _ => Vec::new(),
+    };
+    let missing = |answered: &dyn Fn(&str) -> bool| names.iter().find(|name| !answered(name)).copied();
+    let name = match need {
+        "session" | "read_links" | "command" => return None,
+        "principal" if callbacks.principal_resolver.is_some() => return None,
+        "success_check" if callbacks.success_check.is_some() => return None,
+        "selectors" => missing(&|name| callbacks.selectors.contains_key(name))?,
+        "operators" => missing(&|name| callbacks.operators.contains_key(name))?,
+        "hooks_before" | "hooks_after" => missing(&|name| callbacks.hooks.contains_key(name))?,
+        _ if what.as_array().is_some_and(Vec::is_empty) => return None,
+        _ => return Some(format!("`{need}`")),
+    };
+    Some(format!("`{name}` of `{need}`"))
 }
 
 /// A principal goes into call texts as it is: it must be one JSON object.

@@ -1,174 +1,202 @@
-//! Several files into one list of rules: later ones win, and `observe_alongside` ones only watch (engine.md §12.1–12.3).
+//! Several files of one guard, the later ones over the earlier ones (engine.md §12.1–12.3).
 
 use std::sync::Arc;
 
-use super::composition::{Composition, EffectiveRule, Observed, Override, Report};
-use super::ruleset::{Mode, PostAction, PreAction, Rule, RuleBody, Ruleset, SessionLimits};
-use crate::diagnostics::{Code, Diagnostic, Findings};
-use crate::options::Options;
+use sha2::{Digest as _, Sha256};
 
-/// A rule of the layers so far.
+use super::composition::{Composition, EffectiveRule, Observed, Override, Report};
+use super::header::Header;
+use super::ruleset::{Mode, PostAction, PreAction, Rule, RuleBody, SessionLimits, TimeoutAction};
+use crate::diagnostics::{Code, Findings};
+
+/// A rule and what layering knows of it.
+#[derive(Debug)]
 struct Layered {
     rule: Arc<Rule>,
     mode: Mode,
-    candidate: bool,
+    /// The file it is from, as reports name it.
     source: Arc<str>,
+    candidate: bool,
 }
 
-/// Composes validated rulesets from left to right; none when there are none.
-pub(super) fn compose(rulesets: &[Ruleset], options: &Options) -> (Option<Composition>, Vec<Diagnostic>) {
-    let Some((first, later)) = rulesets.split_first() else { return (None, Vec::new()) };
-    let mut warnings = Vec::new();
-    let mut layered: Vec<Layered> = first.rules.iter().map(|rule| layer(rule, first)).collect();
+/// Lays files over each other. Needs at least one; with `reference`, as the Python SDK does it.
+pub(super) fn compose(headers: &[Header], reference: bool, findings: &mut Findings) -> Option<Composition> {
+    let first = headers.first()?;
+    let mut rules: Vec<Layered> = Vec::new();
+    let mut report = Report::default();
     let mut composition = Composition {
-        name: first.name.clone(),
-        policy_version: version(rulesets.iter().map(|ruleset| ruleset.hash.as_str())),
-        mode: first.mode,
+        name: String::new(),
+        policy_version: policy_version(headers),
+        mode: first.ruleset.mode,
         rules: Vec::new(),
-        tools: first.tools.clone(),
+        tools: Vec::new(),
         limits: SessionLimits::default(),
-        observability: first.observability.clone(),
+        observability: None,
         report: Report::default(),
     };
-    for ruleset in later {
-        if ruleset.observe_alongside {
-            propose(ruleset, &mut layered, &mut composition.report);
-            // In the reference a file that only watches also changes classes of tools.
-            if options.reference() {
-                lay_tools(&mut composition, ruleset);
+    for (at, header) in headers.iter().enumerate() {
+        let ruleset = &header.ruleset;
+        let beside = at > 0 && ruleset.observe_alongside;
+        composition.name.clone_from(&ruleset.name);
+        if beside {
+            propose(header, &mut rules, &mut report);
+        } else {
+            warn_of_mode(header, composition.mode, at, reference, findings);
+            // The reference lets the last file decide. Then one late `observe` would switch everything off: here a guard
+            // only observes when all of its files do.
+            let enforce = !reference && at > 0 && composition.mode == Mode::Enforce;
+            composition.mode = if enforce { Mode::Enforce } else { ruleset.mode };
+            replace(header, &mut rules, &mut report, findings);
+            if let Some(block) = &ruleset.observability {
+                composition.observability = Some(block.clone());
             }
-            continue;
         }
-        overlay(ruleset, &mut layered, &mut composition, &mut warnings);
+        // What a tool does is a fact; a file that only proposes must not change it.
+        if !beside || reference {
+            for (name, class) in &ruleset.tools {
+                match composition.tools.iter_mut().find(|(known, _)| known == name) {
+                    Some((_, known)) => *known = *class,
+                    None => composition.tools.push((name.clone(), *class)),
+                }
+            }
+        }
     }
-    let mode = composition.mode;
-    composition.rules = layered
-        .into_iter()
-        .filter(|layered| layered.rule.enabled)
-        .map(|layered| effective(layered, mode, options))
-        .collect();
-    (Some(composition), warnings)
-}
-
-fn layer(rule: &Arc<Rule>, ruleset: &Ruleset) -> Layered {
-    Layered {
-        rule: Arc::clone(rule),
-        mode: rule.mode.unwrap_or(ruleset.mode),
-        candidate: false,
-        source: Arc::clone(&ruleset.document),
-    }
-}
-
-fn effective(layered: Layered, guard_mode: Mode, options: &Options) -> EffectiveRule {
-    let Layered { rule, mode, candidate, .. } = layered;
-    let mode = if candidate {
-        Mode::Observe
-    } else if options.force_mode {
-        options.mode.unwrap_or(guard_mode)
-    } else if options.reference() {
-        // The reference stamps after merging: the last file's default reaches back to all files.
-        rule.mode.unwrap_or(guard_mode)
-    } else {
-        mode
+    let guard = composition.mode;
+    let effective = |layered: Layered| EffectiveRule {
+        id: if layered.candidate { format!("{}:candidate", layered.rule.id) } else { layered.rule.id.clone() },
+        mode: match layered.rule.mode {
+            _ if layered.candidate => Mode::Observe,
+            Some(own) => own,
+            None if reference => guard,
+            None => layered.mode,
+        },
+        candidate: layered.candidate,
+        rule: layered.rule,
     };
-    let id = if candidate { format!("{}:candidate", rule.id) } else { rule.id.clone() };
-    EffectiveRule { id, mode, candidate, rule }
+    composition.rules = rules.into_iter().filter(|layered| layered.rule.enabled).map(effective).collect();
+    composition.report = report;
+    Some(composition)
 }
 
-fn overlay(
-    ruleset: &Ruleset,
-    layered: &mut Vec<Layered>,
-    composition: &mut Composition,
-    warnings: &mut Vec<Diagnostic>,
-) {
-    let mut findings = Findings::of(&ruleset.document);
-    if composition.mode != ruleset.mode {
-        let message = format!(
-            "defaults.mode: the guard's mode becomes {}; rules of earlier files keep their own",
-            ruleset.mode.as_str()
-        );
-        findings.warning(Code::LintMode, crate::diagnostics::Span::default(), message);
+/// One file: its own hash. Several: the hash of their hashes (engine.md §12.3).
+fn policy_version(headers: &[Header]) -> String {
+    if let [only] = headers {
+        return only.ruleset.hash.clone();
     }
-    composition.mode = ruleset.mode;
-    composition.name.clone_from(&ruleset.name);
-    if ruleset.observability.is_some() {
-        composition.observability.clone_from(&ruleset.observability);
+    let hashes: Vec<&str> = headers.iter().map(|header| header.ruleset.hash.as_str()).collect();
+    hex::encode(Sha256::digest(hashes.join(":")))
+}
+
+fn propose(header: &Header, rules: &mut Vec<Layered>, report: &mut Report) {
+    let source = &header.ruleset.document;
+    for rule in &header.ruleset.rules {
+        let owner = rules.iter().find(|layered| !layered.candidate && layered.rule.id == rule.id);
+        report.observed.push(Observed {
+            rule_id: rule.id.clone(),
+            enforced_source: owner.map(|layered| layered.source.to_string()).unwrap_or_default(),
+            observed_source: source.to_string(),
+        });
+        rules.push(Layered {
+            rule: Arc::clone(rule),
+            mode: Mode::Observe,
+            source: Arc::clone(source),
+            candidate: true,
+        });
     }
-    lay_tools(composition, ruleset);
-    for rule in &ruleset.rules {
-        let new = layer(rule, ruleset);
-        let Some(old) = layered.iter_mut().find(|old| !old.candidate && old.rule.id == rule.id) else {
-            layered.push(new);
+}
+
+fn replace(header: &Header, rules: &mut Vec<Layered>, report: &mut Report, findings: &mut Findings) {
+    let (source, mode) = (&header.ruleset.document, header.ruleset.mode);
+    for rule in &header.ruleset.rules {
+        let new = Layered { rule: Arc::clone(rule), mode, source: Arc::clone(source), candidate: false };
+        let Some(old) = rules.iter_mut().find(|layered| !layered.candidate && layered.rule.id == rule.id) else {
+            rules.push(new);
             continue;
         };
-        composition.report.overridden.push(Override {
+        report.overridden.push(Override {
             rule_id: rule.id.clone(),
-            overridden_by: ruleset.document.to_string(),
+            overridden_by: source.to_string(),
             original_source: old.source.to_string(),
         });
-        if let Some(how) = weakened(old, &new) {
-            let message = format!("rule `{}` replaces the one of `{}` and {how}", rule.id, old.source);
-            findings.warning(Code::LintWeakened, rule.span, message);
+        if let Some(how) = weaker(old, &new) {
+            findings.enter(&rule.document);
+            findings
+                .warning(
+                    Code::LintWeakened,
+                    rule.span,
+                    format!("rule `{}` replaces the one of `{}`, and {how}", rule.id, old.source),
+                )
+                .help("give it another id when both are meant to hold");
         }
         *old = new;
     }
-    warnings.extend(findings.into_list());
 }
 
-/// How a later rule does less than the one it replaces.
-fn weakened(old: &Layered, new: &Layered) -> Option<&'static str> {
-    if old.rule.enabled && !new.rule.enabled {
+fn warn_of_mode(header: &Header, before: Mode, at: usize, reference: bool, findings: &mut Findings) {
+    let mode = header.ruleset.mode;
+    if at == 0 || mode == before {
+        return;
+    }
+    let (document, span) = &header.mode;
+    let what = match (reference, mode) {
+        (true, _) => "switches earlier files' rules without a mode of their own too",
+        (false, Mode::Observe) => "holds for this file's rules only; earlier ones stay enforced",
+        (false, Mode::Enforce) => "holds for this file's rules only; earlier ones stay observed",
+    };
+    findings.enter(document);
+    findings.warning(Code::LintMode, *span, format!("defaults.mode: `{}` {what}", mode.as_str()));
+}
+
+/// How a rule lets through what its predecessor did not. Conditions are not compared: nobody could.
+fn weaker(old: &Layered, new: &Layered) -> Option<&'static str> {
+    if !old.rule.enabled {
+        return None;
+    }
+    if !new.rule.enabled {
         return Some("is disabled");
     }
-    if old.mode == Mode::Enforce && new.mode == Mode::Observe {
+    let mode = |layered: &Layered| layered.rule.mode.unwrap_or(layered.mode);
+    if mode(old) == Mode::Enforce && mode(new) == Mode::Observe {
         return Some("only observes");
     }
     match (&old.rule.body, &new.rule.body) {
-        (RuleBody::Pre(old), RuleBody::Pre(new)) if old.action == PreAction::Block && new.action == PreAction::Ask => {
-            Some("asks instead of blocking")
+        (RuleBody::Pre(old), RuleBody::Pre(new)) => {
+            asks_instead((old.action, old.approval.timeout_action), (new.action, new.approval.timeout_action))
         }
-        (RuleBody::Post(old), RuleBody::Post(new))
-            if old.action != PostAction::Warn && new.action == PostAction::Warn =>
-        {
-            Some("only warns")
+        (RuleBody::Sandbox(old), RuleBody::Sandbox(new)) => {
+            asks_instead((old.outside, old.approval.timeout_action), (new.outside, new.approval.timeout_action))
         }
-        (RuleBody::Sandbox(old), RuleBody::Sandbox(new))
-            if old.outside == PreAction::Block && new.outside == PreAction::Ask =>
-        {
-            Some("asks instead of blocking")
+        (RuleBody::Post(old), RuleBody::Post(new)) => {
+            let strength = |action| match action {
+                PostAction::Warn => 0,
+                PostAction::Redact => 1,
+                PostAction::Block => 2,
+            };
+            (strength(new.action) < strength(old.action)).then_some("has a weaker action")
         }
-        (old, new) if std::mem::discriminant(old) != std::mem::discriminant(new) => Some("is of another type"),
+        (RuleBody::Session(old), RuleBody::Session(new)) => {
+            raised(&old.limits, &new.limits).then_some("raises or drops a limit")
+        }
+        _ => Some("is of another type"),
+    }
+}
+
+fn asks_instead(old: (PreAction, TimeoutAction), new: (PreAction, TimeoutAction)) -> Option<&'static str> {
+    match (old, new) {
+        ((PreAction::Block, _), (PreAction::Ask, _)) => Some("asks instead of blocking"),
+        ((PreAction::Ask, TimeoutAction::Block), (PreAction::Ask, TimeoutAction::Allow)) => {
+            Some("lets the call run when nobody answers")
+        }
         _ => None,
     }
 }
 
-/// Rules that stand beside the enforced ones.
-fn propose(ruleset: &Ruleset, layered: &mut Vec<Layered>, report: &mut Report) {
-    for rule in &ruleset.rules {
-        let owner = layered.iter().find(|old| !old.candidate && old.rule.id == rule.id);
-        report.observed.push(Observed {
-            rule_id: rule.id.clone(),
-            enforced_source: owner.map(|owner| owner.source.to_string()).unwrap_or_default(),
-            observed_source: ruleset.document.to_string(),
-        });
-        layered.push(Layered { candidate: true, ..layer(rule, ruleset) });
-    }
-}
-
-fn lay_tools(composition: &mut Composition, ruleset: &Ruleset) {
-    for (name, class) in &ruleset.tools {
-        match composition.tools.iter_mut().find(|(own, _)| own == name) {
-            Some((_, own)) => *own = *class,
-            None => composition.tools.push((name.clone(), *class)),
-        }
-    }
-}
-
-/// One file: its hash. Several: the hash of their hashes with colons between.
-fn version<'h>(hashes: impl Iterator<Item = &'h str>) -> String {
-    let hashes: Vec<&str> = hashes.collect();
-    match hashes.as_slice() {
-        [one] => (*one).to_owned(),
-        several => super::hash(several.join(":").as_bytes()),
-    }
+fn raised(old: &SessionLimits, new: &SessionLimits) -> bool {
+    let higher = |old: Option<u64>, new: Option<u64>| old.is_some_and(|old| new.is_none_or(|new| new > old));
+    higher(old.max_tool_calls, new.max_tool_calls)
+        || higher(old.max_attempts, new.max_attempts)
+        || old
+            .max_calls_per_tool
+            .iter()
+            .any(|(tool, most)| higher(Some(*most), new.max_calls_per_tool.get(tool).copied()))
 }

@@ -1,112 +1,184 @@
-//! `extends`: a document takes over another one's rules (engine.md §12.4). Works on nodes, before validation.
+//! `extends`: a chain of documents, made into one before it is validated (engine.md §12.4).
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use crate::diagnostics::{Code, Diagnostic, Findings, did_you_mean};
-use crate::yaml::{self, Node, Value, shown};
+use super::header::means_rules;
+use crate::diagnostics::{Code, Findings, Span};
+use crate::yaml::{Node, Value, shown};
 
-/// Longest chain of documents.
-const MAX_CHAIN: usize = 50;
+/// Most documents in a chain, the file itself included.
+pub const MAX_CHAIN: usize = 50;
 
-/// Puts everything that a document extends in front of it. None: something on the way does not exist or cannot be read.
-pub(super) fn resolve(
-    root: Node,
-    document: &str,
-    registry: &BTreeMap<String, String>,
-) -> (Option<Node>, Vec<Diagnostic>) {
-    let mut chain = vec![root];
-    let mut names: Vec<String> = Vec::new();
-    let mut found = Vec::new();
-    loop {
-        let Some(last) = chain.last() else { return (None, found) };
-        let current = names.last().map_or(document, String::as_str);
-        let mut findings = Findings::of(current);
-        let parent = match parent(last, &mut findings) {
-            Ok(parent) => parent,
-            Err(()) => {
-                found.extend(findings.into_list());
-                return (None, found);
+/// A document after `extends`: the entries of its root and its rules, each with the document it stands in.
+#[derive(Debug)]
+pub(super) struct Resolved {
+    /// Of the root; the value of `rules` is empty, they are in [`Resolved::rules`].
+    pub(super) entries: Vec<(Node, Node)>,
+    /// Of each entry.
+    pub(super) documents: Vec<Arc<str>>,
+    /// The parents' first.
+    pub(super) rules: Vec<RuleNode>,
+    /// What there was under `rules`, or its parents'.
+    pub(super) list: RuleList,
+}
+
+/// A rule that is not checked yet.
+#[derive(Debug)]
+pub(super) struct RuleNode {
+    pub(super) node: Node,
+    pub(super) document: Arc<str>,
+    /// Its place in the list of that document.
+    pub(super) index: usize,
+}
+
+/// Whether there are rules at all.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum RuleList {
+    /// No key.
+    Absent,
+    /// A list, maybe empty; the key of the last one.
+    Present(Span),
+    /// None could be had, and that is reported.
+    Refused,
+}
+
+/// The file and its ancestors so far.
+#[derive(Debug)]
+pub(super) struct Chain {
+    /// The file first, each followed by its parent.
+    links: Vec<(Arc<str>, Node)>,
+    /// Names looked up, for cycles.
+    names: Vec<String>,
+    /// It ends too early; that is reported.
+    broken: bool,
+}
+
+/// What `extends` says.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Parent {
+    /// Nothing: the chain is complete.
+    None,
+    /// This document.
+    Named(String),
+    /// Something that is reported.
+    Refused,
+}
+
+impl Chain {
+    pub(super) fn of(document: Arc<str>, root: Node) -> Self {
+        Self { links: vec![(document, root)], names: Vec::new(), broken: false }
+    }
+
+    /// The parent that was looked up; none when it could not be read.
+    pub(super) fn push(&mut self, document: Arc<str>, root: Option<Node>) {
+        match root {
+            Some(root) => self.links.push((document, root)),
+            None => self.broken = true,
+        }
+    }
+
+    /// The parent of the last document of the chain, which `known` says to exist.
+    pub(super) fn parent(&mut self, known: impl Fn(&str) -> bool, findings: &mut Findings) -> Parent {
+        let parent = self.look_up(known, findings);
+        self.broken |= parent == Parent::Refused;
+        parent
+    }
+
+    fn look_up(&mut self, known: impl Fn(&str) -> bool, findings: &mut Findings) -> Parent {
+        let Some((document, root)) = self.links.last().filter(|_| !self.broken) else { return Parent::None };
+        let entry = root.entries().unwrap_or(&[]).iter().find(|(key, _)| key.as_str() == Some("extends"));
+        let Some((key, value)) = entry else { return Parent::None };
+        findings.enter(document);
+        let name = match &value.value {
+            Value::Null => return Parent::None,
+            Value::Invalid => return Parent::Refused,
+            Value::String(name) | Value::Int(name) | Value::Date(name) => name.clone(),
+            other => {
+                let what = format!("extends: must be a string, not {}", other.kind());
+                findings.error(Code::Type, value.span, what).help("name one ruleset");
+                return Parent::Refused;
             }
         };
-        let Some((name, span)) = parent else { break };
-        let message = if names.contains(&name) {
-            Some((Code::ExtendsCycle, format!("extends: {} leads back to itself", shown(&name))))
-        } else if chain.len() >= MAX_CHAIN {
-            Some((Code::ExtendsCycle, format!("extends: more than {MAX_CHAIN} documents in a chain")))
-        } else if !registry.contains_key(&name) {
-            Some((Code::ExtendsUnresolved, format!("extends: no document {} is known", shown(&name))))
-        } else {
-            None
-        };
-        if let Some((code, message)) = message {
-            let known = registry.keys().map(String::as_str);
-            let help = did_you_mean(&name, known).unwrap_or_else(|| match registry.len() {
-                0 => "give the documents that may be extended as the option `registry`".to_owned(),
-                _ => format!("known: {}", registry.keys().map(String::as_str).collect::<Vec<_>>().join(", ")),
-            });
-            findings.error(code, span, message).help(help);
-            found.extend(findings.into_list());
-            return (None, found);
+        let span = if value.span.end_column > value.span.column { value.span } else { key.span };
+        if self.names.contains(&name) {
+            let way = self.names.iter().map(|name| shown(name)).collect::<Vec<_>>().join(" → ");
+            findings.error(Code::ExtendsCycle, span, format!("extends: {} leads back to itself: {way}", shown(&name)));
+            return Parent::Refused;
         }
-        let text = registry.get(&name).cloned().unwrap_or_default();
-        let (node, findings) = yaml::read(&name, &text);
-        found.extend(findings);
-        let Some(node) = node.filter(|node| matches!(node.value, Value::Mapping(_))) else {
-            let mut findings = Findings::of(&name);
-            findings.error(Code::DocNotMap, span, "the document must be a mapping");
-            found.extend(findings.into_list());
-            return (None, found);
-        };
-        names.push(name);
-        chain.push(node);
-    }
-    let mut merged = chain.pop();
-    while let (Some(parent), Some(child)) = (merged.take(), chain.pop()) {
-        merged = Some(merge(parent, child));
-        if chain.is_empty() {
-            break;
+        if self.links.len() >= MAX_CHAIN {
+            let what = format!("extends: a chain of more than {MAX_CHAIN} documents");
+            findings.error(Code::ExtendsCycle, span, what);
+            return Parent::Refused;
         }
+        if !known(&name) {
+            let what = format!("extends: there is no ruleset {}", shown(&name));
+            findings
+                .error(Code::ExtendsUnresolved, span, what)
+                .help("give the guard a `registry` that has a ruleset of this name");
+            return Parent::Refused;
+        }
+        self.names.push(name.clone());
+        Parent::Named(name)
     }
-    (merged, found)
-}
 
-/// The name that a document extends.
-fn parent(node: &Node, findings: &mut Findings) -> Result<Option<(String, crate::diagnostics::Span)>, ()> {
-    match node.get("extends") {
-        None => Ok(None),
-        Some(Node { value: Value::Null, .. }) => Ok(None),
-        Some(Node { value: Value::String(name), span, .. }) => Ok(Some((name.clone(), *span))),
-        Some(other) => {
-            super::fields::wrong_type(findings, other.span, "extends", "a string", &other.value);
-            Err(())
+    /// Parents' keys first; a child's replace them, but its rules come after theirs.
+    pub(super) fn resolve(self, findings: &mut Findings) -> Resolved {
+        let list = if self.broken { RuleList::Refused } else { RuleList::Absent };
+        let mut resolved = Resolved { entries: Vec::new(), documents: Vec::new(), rules: Vec::new(), list };
+        for (document, root) in self.links.into_iter().rev() {
+            let Value::Mapping(entries) = root.value else { continue };
+            let named = entries.iter().any(|(key, _)| key.as_str() == Some("rules"));
+            for (key, value) in entries {
+                let is_rules = match key.as_str() {
+                    // Resolved by now, or reported.
+                    Some("extends") => continue,
+                    Some("rules") => true,
+                    Some(other) => !named && means_rules(other),
+                    None => false,
+                };
+                let value = if is_rules { resolved.take_rules(&key, value, &document, findings) } else { value };
+                resolved.put(key, value, &document);
+            }
         }
+        resolved
     }
 }
 
-/// The parent's keys, with the child's laid over them; rules of both, the parent's first.
-fn merge(parent: Node, child: Node) -> Node {
-    let span = child.span;
-    let (Value::Mapping(parent), Value::Mapping(child)) = (parent.value, child.value) else {
-        return Node::new(span, Value::Invalid);
-    };
-    let mut merged: Vec<(Node, Node)> = parent.into_iter().filter(|(key, _)| key.as_str() != Some("extends")).collect();
-    for (key, value) in child {
-        if key.as_str() == Some("extends") {
-            continue;
-        }
-        match merged.iter_mut().find(|(name, _)| name.as_str() == key.as_str()) {
-            Some((_, there)) if key.as_str() == Some("rules") => append(there, value),
-            Some((_, there)) => *there = value,
-            None => merged.push((key, value)),
+impl Resolved {
+    fn put(&mut self, key: Node, value: Node, document: &Arc<str>) {
+        let known = self.entries.iter().position(|(name, _)| name.as_str() == key.as_str());
+        match known {
+            Some(at) => {
+                if let (Some(entry), Some(owner)) = (self.entries.get_mut(at), self.documents.get_mut(at)) {
+                    (*entry, *owner) = ((key, value), Arc::clone(document));
+                }
+            }
+            None => {
+                self.entries.push((key, value));
+                self.documents.push(Arc::clone(document));
+            }
         }
     }
-    Node::new(span, Value::Mapping(merged))
-}
 
-/// A list of rules behind another; what is no list stays for validation to report.
-fn append(there: &mut Node, value: Node) {
-    match (&mut there.value, value.value) {
-        (Value::Sequence(list), Value::Sequence(more)) => list.extend(more),
-        (_, other) => *there = Node::new(value.span, other),
+    /// Leaves an empty value behind.
+    fn take_rules(&mut self, key: &Node, value: Node, document: &Arc<str>, findings: &mut Findings) -> Node {
+        let rest = Node::new(value.span, Value::Null);
+        match value.value {
+            Value::Sequence(list) => {
+                if self.list != RuleList::Refused {
+                    self.list = RuleList::Present(key.span);
+                }
+                let rule = |(index, node)| RuleNode { node, document: Arc::clone(document), index };
+                self.rules.extend(list.into_iter().enumerate().map(rule));
+            }
+            other => {
+                if !matches!(other, Value::Invalid) {
+                    findings.enter(document);
+                    findings.error(Code::Type, key.span, format!("rules: must be a list, not {}", other.kind()));
+                }
+                self.list = RuleList::Refused;
+            }
+        }
+        rest
     }
 }

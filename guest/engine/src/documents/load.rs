@@ -1,55 +1,80 @@
 //! The front of this module: texts in, one composition and all findings out, in slices.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
+use sha2::{Digest as _, Sha256};
+
+use super::Document;
+use super::check::{Check, Dialect, START};
+use super::compose::compose;
 use super::composition::Composition;
-use super::fields::items;
-use super::ruleset::{Mode, Rule, Ruleset};
-use super::{Document, compose, extends, hash, merge, validate};
-use crate::diagnostics::{Code, Diagnostic, Findings, Severity, Span};
+use super::extends::{Chain, Parent, RuleNode};
+use super::header::{Header, header};
+use super::merge::merge;
+use super::path::Path;
+use super::rule;
+use super::ruleset::SessionLimits;
+use crate::diagnostics::{Code, Diagnostic, Findings, Span};
 use crate::options::Options;
 use crate::yaml::{Node, Reader, Value, shown};
 
-/// YAML nodes that are read for each rule of a slice: a rule of usual size has about so many.
-const NODES_PER_RULE: usize = 24;
+/// Nodes that are read in the time of one rule.
+const NODES_PER_RULE: usize = 64;
 
 /// Reads, validates, composes and merges rulesets. A lone ruleset and several go the same way.
 #[derive(Debug)]
 pub struct Loader {
-    options: Options,
-    /// The guard itself, then those that are merged behind it.
-    groups: VecDeque<(Vec<Document>, Options)>,
-    open: Option<Group>,
-    done: Vec<(Option<Composition>, Options)>,
-    diagnostics: Vec<Diagnostic>,
+    /// Those still to be read; the first one is being read.
+    waiting: VecDeque<Guard>,
+    /// What became of the others, with the limits of their options.
+    loaded: Vec<(Composition, SessionLimits)>,
+    stage: Stage,
+    findings: Vec<Diagnostic>,
+    reference: bool,
+    result: Option<Composition>,
 }
 
-/// The rulesets of one guard.
+/// A guard's files and how they are read.
 #[derive(Debug)]
-struct Group {
-    options: Options,
-    waiting: VecDeque<Document>,
-    file: Option<File>,
-    rulesets: Vec<Ruleset>,
+struct Guard {
+    files: VecDeque<Document>,
+    dialect: Dialect,
+    registry: BTreeMap<String, String>,
+    /// What `extends` looked up: none when it could not be read.
+    parents: BTreeMap<String, Option<Node>>,
+    limits: SessionLimits,
+    headers: Vec<Header>,
+    empty: bool,
 }
 
-/// One ruleset on its way.
 #[derive(Debug)]
-enum File {
-    Reading { document: Document, reader: Box<Reader> },
+enum Stage {
+    /// The next file.
+    File,
+    /// A file's text, or that of a ruleset it extends.
+    Text(Box<Text>),
+    /// A file's rules.
     Rules(Box<Rules>),
+    /// All is done.
+    Done,
+}
+
+#[derive(Debug)]
+struct Text {
+    document: Arc<str>,
+    hash: String,
+    reader: Reader,
+    /// None: it is the file itself that is read.
+    chain: Option<(Chain, String)>,
+    findings: Findings,
 }
 
 #[derive(Debug)]
 struct Rules {
-    document: Arc<str>,
-    hash: String,
-    head: validate::Head,
-    nodes: std::vec::IntoIter<Node>,
-    index: usize,
+    header: Header,
+    rules: std::vec::IntoIter<RuleNode>,
     ids: BTreeMap<String, Span>,
-    rules: Vec<Arc<Rule>>,
     findings: Findings,
 }
 
@@ -57,180 +82,228 @@ impl Loader {
     /// For these rulesets, left to right, and what the options merge and extend. No work is done here yet.
     #[must_use]
     pub fn new(rulesets: Vec<Document>, options: &Options) -> Self {
-        let mut groups = VecDeque::from([(rulesets, options.clone())]);
-        for merged in &options.merge {
-            let mut own = (*merged.options).clone();
-            // What decides how files are read is the first guard's where the further one says nothing.
-            own.compat = own.compat.or(options.compat);
-            own.operators.extend(options.operators.iter().cloned());
-            own.selectors.extend(options.selectors.iter().cloned());
-            for (name, text) in &options.registry {
-                own.registry.entry(name.clone()).or_insert_with(|| text.clone());
+        let dialect = Dialect::of(options);
+        let mut waiting = VecDeque::from([Guard::new(rulesets, dialect.clone(), options)]);
+        let mut findings = Findings::of("options");
+        for (at, merged) in options.merge.iter().enumerate() {
+            let mut theirs = Dialect::of(&merged.options);
+            // The host answers for the names of both.
+            theirs.operators.extend(dialect.operators.iter().cloned());
+            theirs.selectors.extend(dialect.selectors.iter().cloned());
+            waiting.push_back(Guard::new(merged.rulesets.clone(), theirs, &merged.options));
+            if !merged.options.merge.is_empty() {
+                findings
+                    .error(
+                        Code::Option,
+                        Span::default(),
+                        format!("merge[{at}].options.merge: a merged guard cannot merge"),
+                    )
+                    .help("list all guards in the one `merge`");
             }
-            groups.push_back((merged.rulesets.clone(), own));
         }
-        Self { options: options.clone(), groups, open: None, done: Vec::new(), diagnostics: Vec::new() }
+        Self {
+            waiting,
+            loaded: Vec::new(),
+            stage: Stage::File,
+            findings: findings.into_list(),
+            reference: options.reference(),
+            result: None,
+        }
     }
 
     /// Works on, as much as so many rules take; true when done.
     pub fn advance(&mut self, rules: usize) -> bool {
-        let rules = rules.max(1);
-        let Some(group) = &mut self.open else {
-            let Some((waiting, options)) = self.groups.pop_front() else { return true };
-            if waiting.is_empty() {
-                let mut findings = Findings::of("");
-                findings
-                    .error(Code::DocEmpty, Span::default(), "there is no ruleset")
-                    .help("give at least one document of `kind: Ruleset`");
-                self.diagnostics.extend(findings.into_list());
+        for _ in 0..rules {
+            if matches!(self.stage, Stage::Done) {
+                break;
             }
-            self.open = Some(Group { options, waiting: waiting.into(), file: None, rulesets: Vec::new() });
-            return false;
-        };
-        if group.advance(rules, &mut self.diagnostics) {
-            let Some(group) = self.open.take() else { return false };
-            let (composition, warnings) = compose::compose(&group.rulesets, &group.options);
-            self.diagnostics.extend(warnings);
-            self.done.push((composition, group.options));
+            self.step();
         }
-        self.open.is_none() && self.groups.is_empty()
+        matches!(self.stage, Stage::Done)
     }
 
-    /// What came out, and all findings in load order. Rules with errors are left out of the composition, so that later
-    /// steps can find more; a caller that sees an error among the findings must not use it for decisions.
+    /// What came out, and all findings: those of each file in load order, by place, then those of the composition.
+    ///
+    /// Rules with errors are left out of the composition, so that later steps can find more; a caller that sees an error
+    /// among the findings must not use it for decisions. Does what is left to do.
     #[must_use]
     pub fn finish(mut self) -> (Option<Composition>, Vec<Diagnostic>) {
         while !self.advance(usize::MAX) {}
-        let mut groups = self.done.into_iter();
-        let mut first = groups.next().and_then(|(composition, _)| composition);
-        for (further, own) in groups {
-            if let (Some(first), Some(further)) = (&mut first, further) {
-                merge::merge(first, further, &self.options, &own);
-            }
-        }
-        (first, self.diagnostics)
+        // Two files that extend the same one find the same in it.
+        let mut seen = BTreeSet::new();
+        self.findings.retain(|finding| seen.insert((finding.document.clone(), finding.span, finding.message.clone())));
+        (self.result, self.findings)
     }
-}
 
-impl Group {
-    /// True: all its files are read.
-    fn advance(&mut self, rules: usize, diagnostics: &mut Vec<Diagnostic>) -> bool {
-        match self.file.take() {
-            None => {
-                let Some(document) = self.waiting.pop_front() else { return true };
-                let reader = Box::new(Reader::new(&document.name, document.text.as_str()));
-                self.file = Some(File::Reading { document, reader });
-            }
-            Some(File::Reading { document, mut reader }) => {
-                if reader.advance(rules.saturating_mul(NODES_PER_RULE)) {
-                    self.file = begin(&document, *reader, &self.options, diagnostics).map(Box::new).map(File::Rules);
+    fn step(&mut self) {
+        let Some(guard) = self.waiting.front_mut() else {
+            self.stage = Stage::Done;
+            return;
+        };
+        self.stage = match std::mem::replace(&mut self.stage, Stage::File) {
+            Stage::File => match guard.files.pop_front() {
+                Some(file) => open(file),
+                None => {
+                    self.close_guard();
+                    if self.waiting.is_empty() { self.close() } else { Stage::File }
+                }
+            },
+            Stage::Text(mut text) => {
+                if text.reader.advance(NODES_PER_RULE) {
+                    guard.close_text(*text, &mut self.findings)
                 } else {
-                    self.file = Some(File::Reading { document, reader });
+                    Stage::Text(text)
                 }
             }
-            Some(File::Rules(mut file)) => {
-                if file.advance(rules, &self.options) {
-                    let (ruleset, found) = file.finish();
-                    self.rulesets.push(ruleset);
-                    diagnostics.extend(found);
-                } else {
-                    self.file = Some(File::Rules(file));
+            Stage::Rules(mut rules) => match rules.rules.next() {
+                Some(node) => {
+                    guard.check_rule(&node, &mut rules);
+                    Stage::Rules(rules)
                 }
-            }
-        }
-        self.file.is_none() && self.waiting.is_empty()
+                None => {
+                    self.findings.extend(rules.findings.into_list());
+                    guard.headers.push(rules.header);
+                    Stage::File
+                }
+            },
+            Stage::Done => Stage::Done,
+        };
     }
-}
 
-/// Resolves `extends` and reads everything but the rules.
-fn begin(document: &Document, reader: Reader, options: &Options, diagnostics: &mut Vec<Diagnostic>) -> Option<Rules> {
-    let (root, found) = reader.finish();
-    let broken = found.iter().any(|finding| finding.severity == Severity::Error);
-    diagnostics.extend(found);
-    let mut findings = Findings::of(&document.name);
-    let Some(root) = root else {
-        if !broken {
+    fn close_guard(&mut self) {
+        let Some(guard) = self.waiting.pop_front() else { return };
+        let mut findings = Findings::of("rulesets");
+        if guard.empty {
             findings
-                .error(Code::DocNotMap, Span::default(), "the document is empty; it must be a mapping")
-                .help("begin with `apiVersion: edictum/v1` and `kind: Ruleset`");
+                .error(Code::DocEmpty, Span::default(), "a guard needs at least one ruleset")
+                .help("give it a ruleset, or a built-in template");
         }
-        diagnostics.extend(findings.into_list());
-        return None;
-    };
-    let (root, found) = extends::resolve(root, &document.name, &options.registry);
-    diagnostics.extend(found);
-    let root = root?;
-    let Some(head) = validate::head(&root, &mut findings) else {
-        diagnostics.extend(findings.into_list());
-        return None;
-    };
-    let rules = rules(root, &mut findings);
-    Some(Rules {
-        document: Arc::from(document.name.as_str()),
-        hash: hash(document.text.as_bytes()),
-        head,
-        nodes: rules.into_iter(),
-        index: 0,
-        ids: BTreeMap::new(),
-        rules: Vec::new(),
-        findings,
-    })
-}
-
-/// The nodes of the rules.
-fn rules(root: Node, findings: &mut Findings) -> Vec<Node> {
-    let span = root.span;
-    let Value::Mapping(entries) = root.value else { return Vec::new() };
-    let first = entries.first().map_or(span, |(key, _)| key.span);
-    let Some((_, node)) = entries.into_iter().find(|(key, _)| key.as_str() == Some("rules")) else {
-        findings
-            .error(Code::MissingField, first, "missing required field `rules`")
-            .help("add `rules:` with at least one rule");
-        return Vec::new();
-    };
-    if items(&node, "rules", findings).is_none() {
-        return Vec::new();
+        let composition = compose(&guard.headers, guard.dialect.reference, &mut findings);
+        self.loaded.extend(composition.map(|composition| (composition, guard.limits)));
+        self.findings.extend(findings.into_list());
     }
-    match node.value {
-        Value::Sequence(nodes) => nodes,
-        _ => Vec::new(),
+
+    fn close(&mut self) -> Stage {
+        let mut loaded = std::mem::take(&mut self.loaded).into_iter();
+        let mut findings = Findings::of("rulesets");
+        // The first guard's own limits are in its options, where later steps find them.
+        self.result = loaded.next().map(|(first, _)| merge(first, loaded.collect(), self.reference, &mut findings));
+        self.findings.extend(findings.into_list());
+        Stage::Done
     }
 }
 
-impl Rules {
-    /// True: all rules are read.
-    fn advance(&mut self, rules: usize, options: &Options) -> bool {
-        for node in self.nodes.by_ref().take(rules) {
-            let path = format!("rules[{}]", self.index);
-            self.index += 1;
-            let rule = validate::rule::read(&node, &path, &self.document, options, &mut self.findings);
-            // Also a rule with errors has used its id.
-            let id = node.get("id").and_then(|id| Some((id.as_str()?, id.span)));
-            if let Some((id, span)) = id
-                && let Some(first) = self.ids.insert(id.to_owned(), span)
-            {
-                self.findings
-                    .error(Code::DupRuleId, span, format!("{path}.id: {} is a duplicate rule id", shown(id)))
-                    .help(format!("it is already used in line {}", first.line));
+/// Begins to read a file.
+fn open(file: Document) -> Stage {
+    let document: Arc<str> = Arc::from(file.name);
+    let hash = hex::encode(Sha256::digest(&file.text));
+    let reader = Reader::new(&document, file.text);
+    let findings = Findings::of(&document);
+    Stage::Text(Box::new(Text { document, hash, reader, chain: None, findings }))
+}
+
+impl Guard {
+    fn new(rulesets: Vec<Document>, dialect: Dialect, options: &Options) -> Self {
+        Self {
+            empty: rulesets.is_empty(),
+            files: rulesets.into(),
+            dialect,
+            registry: options.registry.clone(),
+            parents: BTreeMap::new(),
+            limits: options.limits.clone(),
+            headers: Vec::new(),
+        }
+    }
+
+    /// A text is read: the file's own, or that of a ruleset it extends.
+    fn close_text(&mut self, text: Text, all: &mut Vec<Diagnostic>) -> Stage {
+        let Text { document, hash, reader, chain, mut findings } = text;
+        let (root, found) = reader.finish();
+        let name: Arc<str> =
+            chain.as_ref().map_or_else(|| Arc::clone(&document), |(_, parent)| Arc::from(parent.as_str()));
+        findings.enter(&name);
+        let root = usable(root, found, &mut findings);
+        let chain = match (chain, root) {
+            (None, None) => {
+                all.extend(findings.into_list());
+                return Stage::File;
+            }
+            (None, Some(root)) => Chain::of(name, root),
+            (Some((mut chain, parent)), root) => {
+                self.parents.insert(parent, root.clone());
+                chain.push(name, root);
+                chain
+            }
+        };
+        self.follow(Text { document, hash, reader: Reader::new("", ""), chain: None, findings }, chain)
+    }
+
+    /// Goes on with the parent of the last document of the chain, or with the rules when it has none.
+    fn follow(&mut self, mut text: Text, mut chain: Chain) -> Stage {
+        loop {
+            let parent = match chain.parent(|name| self.registry.contains_key(name), &mut text.findings) {
+                Parent::Named(parent) => parent,
+                Parent::None | Parent::Refused => break,
+            };
+            if let Some(root) = self.parents.get(&parent) {
+                chain.push(Arc::from(parent), root.clone());
                 continue;
             }
-            self.rules.extend(rule.map(Arc::new));
+            let yaml = self.registry.get(&parent).map_or("", String::as_str);
+            text.reader = Reader::new(&parent, yaml);
+            text.chain = Some((chain, parent));
+            return Stage::Text(Box::new(text));
         }
-        self.nodes.len() == 0
+        let Text { document, hash, mut findings, .. } = text;
+        let resolved = chain.resolve(&mut findings);
+        let header = header(&resolved, &document, hash, &mut Check::new(&self.dialect, &mut findings));
+        let rules = resolved.rules.into_iter();
+        Stage::Rules(Box::new(Rules { header, rules, ids: BTreeMap::new(), findings }))
     }
 
-    fn finish(self) -> (Ruleset, Vec<Diagnostic>) {
-        let ruleset = Ruleset {
-            document: self.document,
-            hash: self.hash,
-            name: self.head.name,
-            description: self.head.description,
-            mode: self.head.mode.unwrap_or(Mode::Enforce),
-            rules: self.rules,
-            tools: self.head.tools,
-            observability: self.head.observability,
-            observe_alongside: self.head.observe_alongside,
-        };
-        (ruleset, self.findings.into_list())
+    fn check_rule(&self, rule: &RuleNode, rules: &mut Rules) {
+        let list = Path::Root.key("rules");
+        let path = list.item(rule.index);
+        let findings = &mut rules.findings;
+        findings.enter(&rule.document);
+        let checked = rule::rule(&rule.node, &path, &rule.document, &mut Check::new(&self.dialect, findings));
+        let head = rule::head(&rule.node);
+        if !head.id.is_empty() {
+            if let Some(first) = rules.ids.get(&head.id) {
+                findings
+                    .error(
+                        Code::DupRuleId,
+                        head.span,
+                        format!("{path}.id: another rule is called {} too", shown(&head.id)),
+                    )
+                    .help(format!("the first one is on line {}", first.line));
+                return;
+            }
+            rules.ids.insert(head.id, head.span);
+        }
+        rules.header.ruleset.rules.extend(checked.map(Arc::new));
+    }
+}
+
+/// The root, when it is a map.
+fn usable(root: Option<Node>, found: Vec<Diagnostic>, findings: &mut Findings) -> Option<Node> {
+    let readable = found.is_empty();
+    findings.extend(found);
+    match root {
+        Some(root) if matches!(root.value, Value::Mapping(_)) => Some(root),
+        Some(Node { value: Value::Invalid, .. }) => None,
+        Some(root) => {
+            let what = format!("the document must be a mapping, not {}", root.value.kind());
+            findings.error(Code::DocNotMap, root.span, what).help("begin with `apiVersion: edictum/v1`");
+            None
+        }
+        None => {
+            if readable {
+                findings
+                    .error(Code::DocEmpty, START, "the document is empty, and must be a mapping")
+                    .help("begin with `apiVersion: edictum/v1`");
+            }
+            None
+        }
     }
 }

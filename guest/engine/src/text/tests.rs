@@ -42,8 +42,11 @@ fn questions() -> Vec<(Question, Value)> {
         (Question::Principal, json!("principal")),
         (Question::ReadLinks(vec!["/a\\b".into(), "/é".into()]), json!({"read_links": ["/a\\b", "/é"]})),
         (
-            Question::Selectors(SelectorQuery { prefixes: vec!["user".into()], call: r#"{"tool":"x"}"#.into() }),
-            json!({"selectors": {"prefixes": ["user"], "call": {"tool": "x"}}}),
+            Question::Selectors(SelectorQuery {
+                prefixes: vec!["user".into()],
+                call: r#"{"tool":"x","args":{}}"#.into(),
+            }),
+            json!({"selectors": {"prefixes": ["user"], "call": {"tool": "x", "args": {}}}}),
         ),
         (
             Question::Operators(vec![OperatorCall {
@@ -55,19 +58,29 @@ fn questions() -> Vec<(Question, Value)> {
         ),
         (
             Question::Hooks(vec![
-                HookCall { name: "one".into(), phase: Phase::Before, call: "{}".into(), output: None },
-                HookCall { name: "two".into(), phase: Phase::After, call: "{}".into(), output: Some("null".into()) },
+                HookCall {
+                    name: "one".into(),
+                    phase: Phase::Before,
+                    call: r#"{"tool":"x","args":{}}"#.into(),
+                    output: None,
+                },
+                HookCall {
+                    name: "two".into(),
+                    phase: Phase::After,
+                    call: r#"{"tool":"x","args":{}}"#.into(),
+                    output: Some("null".into()),
+                },
                 HookCall {
                     name: String::new(),
                     phase: Phase::SuccessCheck,
-                    call: "{}".into(),
+                    call: r#"{"tool":"x","args":{}}"#.into(),
                     output: Some("\"o\"".into()),
                 },
             ]),
             json!({"hooks": [
-                {"name": "one", "phase": "before", "call": {}},
-                {"name": "two", "phase": "after", "call": {}, "output": null},
-                {"name": "", "phase": "success_check", "call": {}, "output": "o"},
+                {"name": "one", "phase": "before", "call": {"tool": "x", "args": {}}},
+                {"name": "two", "phase": "after", "call": {"tool": "x", "args": {}}, "output": null},
+                {"name": "", "phase": "success_check", "call": {"tool": "x", "args": {}}, "output": "o"},
             ]}),
         ),
         (
@@ -142,8 +155,16 @@ fn answers() -> Vec<(Value, Answer)> {
     ]
 }
 
+/// The examples of a definition in the schema, which the tests of the workspace validate.
+fn examples(definition: &str) -> Vec<Value> {
+    let schema = parsed(include_str!("../../../../wit/schemas/inquiry.schema.json"));
+    schema["$defs"][definition]["examples"].as_array().unwrap_or_else(|| panic!("no examples of {definition}")).clone()
+}
+
 #[test]
 fn every_question_is_written_as_the_schema_says() {
+    let written: Vec<_> = questions().into_iter().map(|(_, written)| written).collect();
+    assert_eq!(written, examples("question"));
     for (question, expected) in questions() {
         let inquiry = Inquiry { ticket: r#"{"v":1, "n":1.0}"#.into(), questions: vec![question.clone(), question] };
         let text = answer::begun(Step::Ask(inquiry));
@@ -156,6 +177,8 @@ fn every_question_is_written_as_the_schema_says() {
 
 #[test]
 fn every_answer_is_read_as_the_schema_says() {
+    let written: Vec<_> = answers().into_iter().map(|(written, _)| written).collect();
+    assert_eq!(written, examples("answer"));
     for (written, expected) in answers() {
         let text = format!(r#"{{"answers":[{written}, {written:#}]}}"#);
         let read = Request::read(&text).unwrap().answers().unwrap();

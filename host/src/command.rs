@@ -1,0 +1,82 @@
+//! The verbs, one file each, and how they end. What several of them take is in [`rules`], how findings are shown in
+//! [`findings`].
+
+mod check;
+mod driver;
+mod findings;
+mod rules;
+mod run;
+mod templates;
+mod validate;
+
+use std::io::{self, Write};
+
+use clap::Subcommand;
+
+/// What to do.
+#[derive(Subcommand)]
+pub enum Verb {
+    Validate(validate::Validate),
+    Check(check::Check),
+    Run(run::Run),
+    Templates(templates::Templates),
+    Driver(driver::Driver),
+}
+
+/// How a verb ends when it could be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// Nothing to report.
+    Good,
+    /// A finding, or a block.
+    Found,
+}
+
+/// Why a verb could not be done.
+#[derive(Debug, thiserror::Error)]
+pub enum Trouble {
+    /// The host says so.
+    #[error("{} ({})", .0.message(), .0.code())]
+    Host(#[from] edictum_host::Error),
+    /// A file or a stream.
+    #[error("{what}: {error}")]
+    Io {
+        /// What was read or written.
+        what: String,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// An argument.
+    #[error("{0}")]
+    Usage(String),
+}
+
+impl Trouble {
+    fn io(what: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
+        let what = what.into();
+        move |error| Self::Io { what, error }
+    }
+}
+
+impl Verb {
+    pub fn run(self) -> Result<End, Trouble> {
+        let end = match self {
+            Self::Validate(verb) => verb.run(),
+            Self::Check(verb) => verb.run(),
+            Self::Run(verb) => verb.run(),
+            Self::Templates(verb) => verb.run(),
+            Self::Driver(verb) => verb.run(),
+        };
+        match end {
+            // Who closes the other end of our output has read enough.
+            Err(Trouble::Io { error, .. }) if error.kind() == io::ErrorKind::BrokenPipe => Ok(End::Good),
+            end => end,
+        }
+    }
+}
+
+/// Prints one line of results.
+fn say(line: &str) -> Result<(), Trouble> {
+    let mut stdout = anstream::stdout().lock();
+    writeln!(stdout, "{line}").and_then(|()| stdout.flush()).map_err(Trouble::io("stdout"))
+}

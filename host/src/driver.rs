@@ -1,0 +1,164 @@
+//! The driver protocol: one request a line in, one answer a line out. It is how tests put every host through the same
+//! cases, and how a language without a component runtime can use the guard.
+//!
+//! [`serve`] reads lines and keeps their order; [`protocol`] is the envelope; [`session`] is what a driver has open;
+//! [`lanes`] keeps the requests of one session in order when they run at the same time. Each operation is in the file of
+//! its kind: [`documents`], [`open`], [`calls`], [`state`].
+//!
+//! Texts of calls, outputs and results go to the engine and come back as they are: nothing parses and prints them again.
+
+mod calls;
+mod documents;
+mod lanes;
+mod open;
+mod protocol;
+mod session;
+mod state;
+
+use std::io::{self, BufRead, Write};
+use std::pin::Pin;
+use std::sync::Arc;
+
+use tokio::task::JoinHandle;
+
+use self::lanes::Place;
+use self::protocol::{Line, Output, Refusal, Request, read_line};
+use self::session::Session;
+use crate::host::Host;
+
+/// Version of the protocol.
+pub const PROTOCOL: u32 = 1;
+
+/// What an operation answers: at once, or when a person has decided.
+enum Reply {
+    Now(String),
+    Later(Pin<Box<dyn Future<Output = Result<String, Refusal>> + Send>>),
+}
+
+/// Serves requests until the end of input, then closes all guards. Nothing but answers is written to `output`.
+///
+/// # Errors
+/// `input` cannot be read, or `output` cannot be written any more.
+pub fn serve(host: &Host, mut input: impl BufRead, output: impl Write + Send + 'static) -> io::Result<()> {
+    let server = Server { session: Arc::new(Session::new(host.clone())), output: Arc::new(Output::new(output)) };
+    let mut at_work = Vec::new();
+    let mut waiting = Waiting::default();
+    loop {
+        let text = match read_line(&mut input)? {
+            Line::Text(text) => text,
+            Line::Broken(reason) => {
+                server.output.refuse(None, &Refusal::bad_request(reason));
+                continue;
+            }
+            Line::End => break,
+        };
+        if text.trim().is_empty() {
+            continue;
+        }
+        at_work.retain(|task: &JoinHandle<()>| !task.is_finished());
+        server.take(text, &mut at_work, &waiting);
+        if let Some(error) = server.output.failure() {
+            return Err(error);
+        }
+    }
+    host.block_on(async {
+        for task in at_work {
+            let _ = task.await;
+        }
+        server.session.close_all().await;
+        waiting.finish().await;
+    });
+    server.output.failure().map_or(Ok(()), Err)
+}
+
+/// Tasks that wait for a person.
+#[derive(Clone, Default)]
+struct Waiting {
+    tasks: Arc<std::sync::Mutex<Vec<JoinHandle<()>>>>,
+}
+
+impl Waiting {
+    fn add(&self, task: JoinHandle<()>) {
+        let mut tasks = self.tasks.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        tasks.retain(|task| !task.is_finished());
+        tasks.push(task);
+    }
+
+    async fn finish(&mut self) {
+        let tasks = std::mem::take(&mut *self.tasks.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
+        for task in tasks {
+            let _ = task.await;
+        }
+    }
+}
+
+#[derive(Clone)]
+struct Server {
+    session: Arc<Session>,
+    output: Arc<Output>,
+}
+
+impl Server {
+    /// Answers one line, or starts to.
+    fn take(&self, text: String, at_work: &mut Vec<JoinHandle<()>>, waiting: &Waiting) {
+        let request = match Request::read(text) {
+            Ok(request) => request,
+            Err((id, refusal)) => return self.output.refuse(id.as_deref(), &refusal),
+        };
+        let host = &self.session.host;
+        if let Some(now) = request.now_ms {
+            host.clock().set(now);
+            host.block_on(self.session.run_due());
+        }
+        // Taken here, in the order of the lines.
+        let place = self.session.place(&request);
+        let (server, waiting) = (self.clone(), waiting.clone());
+        if request.parallel {
+            at_work.push(host.runtime().spawn(async move { server.answer(request, place, &waiting).await }));
+        } else {
+            host.block_on(server.answer(request, place, &waiting));
+        }
+    }
+
+    async fn answer(&self, request: Request, place: Place, waiting: &Waiting) {
+        let lane = place.wait().await;
+        let reply = self.perform(&request).await;
+        drop(lane);
+        match reply {
+            Ok(Reply::Now(result)) => self.output.answer(&request.id, &result),
+            Err(refusal) => self.output.refuse(Some(&request.id), &refusal),
+            Ok(Reply::Later(later)) => {
+                let (output, id) = (Arc::clone(&self.output), request.id);
+                waiting.add(self.session.host.runtime().spawn(async move {
+                    match later.await {
+                        Ok(result) => output.answer(&id, &result),
+                        Err(refusal) => output.refuse(Some(&id), &refusal),
+                    }
+                }));
+            }
+        }
+    }
+
+    async fn perform(&self, request: &Request) -> Result<Reply, Refusal> {
+        let session = &self.session;
+        let result = match request.op.as_str() {
+            "begin" => return calls::begin(session, request).await,
+            "approve" => return calls::approve(session, request).await,
+            "evaluate" => calls::evaluate(session, request).await,
+            "finish" => calls::finish(session, request).await,
+            "hello" => documents::hello(),
+            "check" => documents::check(session, request).await,
+            "templates" => documents::templates(session).await,
+            "open" => open::open(session, request).await,
+            "reload" => open::reload(session, request).await,
+            "close" => open::close(session, request).await,
+            "counters" => state::counters(session, request).await,
+            "events" => state::events(session, request),
+            "open_server" | "workflow" | "health" | "flush" => {
+                Err(Refusal::unsupported(format!("this host has no operation `{}` yet", request.op)))
+            }
+            other => Err(Refusal::bad_request(format!("there is no operation `{other}`"))),
+        };
+        result.map(Reply::Now)
+    }
+}

@@ -1,0 +1,175 @@
+//! `open`, `reload`, `close`: guards come and go. The fields of `open` are members of the options document, laid over the
+//! one that it may bring.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use serde_json::{Map, Value, json};
+
+use super::protocol::{Refusal, Request, json as text};
+use super::session::{Open, Session, event_buffer};
+use crate::error::Error;
+use crate::guard::{Guard, Ruleset};
+use crate::store::{MemoryStore, Store};
+
+/// A ruleset on the wire.
+#[derive(Deserialize)]
+pub(super) struct Document {
+    pub name: String,
+    pub yaml: String,
+    #[serde(default)]
+    pub signature: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Fields<'l> {
+    guard: String,
+    rulesets: Vec<Document>,
+    workflow: Option<String>,
+    mode: Option<Value>,
+    environment: Option<Value>,
+    tools: Option<Value>,
+    limits: Option<Value>,
+    env: Option<Value>,
+    #[serde(borrow)]
+    principal: Option<&'l RawValue>,
+    exec_enabled: Option<Value>,
+    store: Option<Value>,
+    verify_signatures: Option<Value>,
+    signing_public_keys: Option<Value>,
+    plugins: Option<Vec<Value>>,
+    options: Option<Map<String, Value>>,
+    registry: Option<Value>,
+    compat: Option<Value>,
+}
+
+impl Fields<'_> {
+    /// A field named in the request wins over the options document.
+    fn options(&mut self) -> Map<String, Value> {
+        let mut options = self.options.take().unwrap_or_default();
+        let named = [
+            ("mode", self.mode.take()),
+            ("environment", self.environment.take()),
+            ("tools", self.tools.take()),
+            ("limits", self.limits.take()),
+            ("env", self.env.take()),
+            ("exec_enabled", self.exec_enabled.take()),
+            ("verify_signatures", self.verify_signatures.take()),
+            ("signing_public_keys", self.signing_public_keys.take()),
+            ("registry", self.registry.take()),
+            ("compat", self.compat.take()),
+        ];
+        options.extend(named.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))));
+        options
+    }
+}
+
+pub(super) async fn open(session: &Session, request: &Request) -> Result<String, Refusal> {
+    let mut fields: Fields<'_> = request.fields()?;
+    session.close(&fields.guard).await;
+    if fields.plugins.as_ref().is_some_and(|plugins| !plugins.is_empty()) {
+        return Err(Refusal::unsupported("this host has no plugins yet"));
+    }
+    let options = fields.options();
+    let store = store(session, fields.store.as_ref(), &options).await?;
+    let events = event_buffer();
+    let rulesets: Vec<_> = fields.rulesets.into_iter().map(ruleset).collect();
+    let first = rulesets.first().map_or("rules", |first| first.name.as_str()).to_owned();
+    let mut builder = session
+        .host
+        .guard(&fields.guard)
+        .rulesets(rulesets)
+        .options(&Value::Object(options).to_string())
+        .store(store)
+        .sink(Arc::clone(&events) as Arc<_>);
+    if let Some(workflow) = fields.workflow {
+        builder = builder.workflow("workflow", workflow);
+    }
+    if let Some(principal) = fields.principal {
+        builder = builder.principal(principal.get());
+    }
+    let guard = builder.build().await?;
+    let opened = opened(&guard);
+    session.insert(&fields.guard, Open::new(guard, events, &first));
+    Ok(opened)
+}
+
+fn ruleset(document: Document) -> Ruleset {
+    Ruleset { name: document.name, text: document.yaml, signature: document.signature }
+}
+
+/// `"memory"`, `{"path": folder}`, or an address.
+async fn store(
+    session: &Session,
+    choice: Option<&Value>,
+    options: &Map<String, Value>,
+) -> Result<Arc<dyn Store>, Refusal> {
+    #[derive(Deserialize)]
+    struct OnDisk {
+        path: PathBuf,
+    }
+
+    let folder = match choice {
+        None | Some(Value::Null) => return Ok(Arc::new(MemoryStore::new())),
+        Some(Value::String(name)) if name == "memory" => return Ok(Arc::new(MemoryStore::new())),
+        Some(Value::String(_)) => return Err(Refusal::unsupported("this host has stores in memory and in a folder")),
+        Some(object) => OnDisk::deserialize(object).map_err(|error| Refusal::bad_request(format!("store: {error}")))?,
+    };
+    let durable = options.get("durable") == Some(&Value::Bool(true));
+    session.store(&folder.path, durable).map_err(|error| Error::from(error).into())
+}
+
+/// What the engine says about a policy, as far as it is shown.
+fn opened(guard: &Guard) -> String {
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
+    struct Summary<'s> {
+        rules: Vec<Rule>,
+        #[serde(borrow)]
+        report: Option<&'s RawValue>,
+    }
+    #[derive(Deserialize)]
+    struct Rule {
+        id: String,
+    }
+    #[derive(Serialize)]
+    struct Opened<'s> {
+        policy_version: String,
+        rules: Vec<&'s str>,
+        report: Option<&'s RawValue>,
+    }
+
+    let summary = guard.summary();
+    let Summary { rules, report } = serde_json::from_str(&summary).unwrap_or_default();
+    let rules = rules.iter().map(|rule| rule.id.as_str()).collect();
+    text(&Opened { policy_version: guard.policy_version(), rules, report })
+}
+
+pub(super) async fn reload(session: &Session, request: &Request) -> Result<String, Refusal> {
+    #[derive(Deserialize)]
+    struct Reload {
+        guard: String,
+        yaml: String,
+        signature: Option<String>,
+    }
+
+    let Reload { guard, yaml, signature } = request.fields()?;
+    let open = session.guard(&guard)?;
+    let ruleset = Ruleset { name: open.ruleset.as_ref().to_owned(), text: yaml, signature };
+    let policy_version = open.guard.reload(vec![ruleset]).await?;
+    Ok(json!({ "policy_version": policy_version }).to_string())
+}
+
+pub(super) async fn close(session: &Session, request: &Request) -> Result<String, Refusal> {
+    #[derive(Deserialize)]
+    struct Close {
+        guard: String,
+    }
+
+    let Close { guard } = request.fields()?;
+    session.guard(&guard)?;
+    session.close(&guard).await;
+    Ok(json!({ "unsent_events": 0 }).to_string())
+}
