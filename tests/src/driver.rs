@@ -64,7 +64,7 @@ pub enum Trouble {
         /// The operation.
         request: String,
         /// What it said.
-        refusal: Refusal,
+        refusal: Box<Refusal>,
     },
 }
 
@@ -169,6 +169,12 @@ impl Driver {
         self.process.write(line.into());
     }
 
+    /// The answer to come to a line that was sent with this id, given as JSON text.
+    #[must_use]
+    pub fn pending_id(&self, id: &str) -> Pending {
+        Pending { id: answer::canonical(id), request: format!("the line with id {id}") }
+    }
+
     /// Waits for the answer to a request.
     ///
     /// # Errors
@@ -189,6 +195,12 @@ impl Driver {
     /// As [`Self::wait`].
     pub fn stray(&self) -> Result<Answer, Trouble> {
         self.process.wait(None, "a line without an id", self.patience)
+    }
+
+    /// An answer whose id is null or missing, when there is one already.
+    #[must_use]
+    pub fn poll_stray(&self) -> Option<Answer> {
+        self.process.poll_stray()
     }
 
     /// What this driver is and can do.
@@ -230,6 +242,14 @@ impl Driver {
     /// # Errors
     /// [`Trouble::TimedOut`] when it does not; [`Trouble::Ended`] when a signal ended it.
     pub fn finish(self) -> Result<i32, Trouble> {
+        self.end_input()
+    }
+
+    /// The same, with answers that can still be had afterwards.
+    ///
+    /// # Errors
+    /// As [`Self::finish`].
+    pub fn end_input(&self) -> Result<i32, Trouble> {
         self.process.finish(self.patience)
     }
 
@@ -243,7 +263,7 @@ impl Driver {
     }
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
 mod tests {
     use super::*;
 

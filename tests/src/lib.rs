@@ -3,11 +3,15 @@
 //! * [`driver`] talks to any process that speaks the driver protocol;
 //! * [`fixture`] reads fixture files and runs their cases over it: the shared suites and our own;
 //! * [`differential`] holds our answers against the published Python SDK's;
+//! * [`victim`] is a driver for tests that attack it;
 //! * [`places`] knows where the workspace, the shared suites and the driver are.
 //!
 //! It decides nothing about a call and holds no copy of a rule's meaning: expectations stand in the fixtures.
+
+#![expect(clippy::indexing_slicing, reason = "indexing a JSON value by a name gives null and no panic")]
 
 pub mod differential;
 pub mod driver;
 pub mod fixture;
 pub mod places;
+pub mod victim;

@@ -24,7 +24,8 @@ pub fn target() -> PathBuf {
 /// The cargo that started us.
 pub fn cargo(arguments: &[&str]) -> Command {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo")));
-    command.current_dir(root()).args(arguments);
+    // Build scripts look into it, too: one place for all.
+    command.current_dir(root()).args(arguments).env_remove("CARGO_TARGET_DIR");
     command
 }
 

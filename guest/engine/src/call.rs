@@ -1,8 +1,8 @@
 //! One tool call as the engine sees it: an immutable view of the text a host handed in.
 //! Schema: `wit/schemas/call.schema.json`; source of the rules: engine.md §2.
 //!
-//! [`read`] reads and checks the members, [`registry`] says what a tool does, [`classify`] what a shell command does,
-//! [`describe`] writes a call for those who are asked about it, [`sensitive`] is the built-in rule of engine.md §14.6.
+//! `read` reads and checks the members, [`registry`] says what a tool does, [`classify`] what a shell command does,
+//! `describe` writes a call for those who are asked about it, [`sensitive`] is the built-in rule of engine.md §14.6.
 //! No rule is judged here.
 
 pub mod classify;
@@ -12,6 +12,7 @@ pub mod registry;
 pub mod sensitive;
 
 use std::borrow::Cow;
+use std::fmt;
 
 pub use read::{Purpose, Refused, check_session_id, principal, read_text, text_error};
 pub use registry::ToolRegistry;
@@ -25,8 +26,8 @@ pub const MAX_CALL_BYTES: usize = 16 * 1024 * 1024;
 /// Longest tool name and session id, in code points.
 pub const MAX_NAME: usize = 10_000;
 
-/// A tool call. Borrowed from the tape of its text.
-#[derive(Clone, Debug)]
+/// A tool call. Borrowed from the tape of its text. `Debug` shows names and ids, and nothing that may hold a secret.
+#[derive(Clone)]
 pub struct Call<'t> {
     /// The tool's name, compared code point by code point.
     pub tool: &'t str,
@@ -62,8 +63,8 @@ pub struct Call<'t> {
     pub idempotent: bool,
 }
 
-/// Whose call it is, as far as the call itself says.
-#[derive(Clone, Copy, Debug)]
+/// Whose call it is, as far as the call itself says. `Debug` does not show who.
+#[derive(Clone, Copy)]
 pub enum Principal<'t> {
     /// `principal` is in the call: a map, or null for nobody.
     Explicit(Option<Map<'t>>),
@@ -80,8 +81,8 @@ pub struct InvalidCall {
     pub reason: Cow<'static, str>,
 }
 
-/// What rules see of a call: everything that selectors can reach.
-#[derive(Clone, Copy, Debug)]
+/// What rules see of a call: everything that selectors can reach. `Debug` is that of the call.
+#[derive(Clone, Copy)]
 pub struct Subject<'c> {
     /// The call.
     pub call: &'c Call<'c>,
@@ -95,11 +96,46 @@ pub struct Subject<'c> {
     pub custom: &'c [(String, Result<crate::json::Literal, String>)],
 }
 
-/// What a tool returned, in the two forms that rules look at (engine.md §8.8).
-#[derive(Clone, Copy, Debug)]
+/// What a tool returned, in the two forms that rules look at (engine.md §8.8). `Debug` shows nothing of it.
+#[derive(Clone, Copy)]
 pub struct Output<'c> {
     /// As it came.
     pub value: Value<'c>,
     /// `output.text`; none when the result is null.
     pub text: Option<&'c str>,
+}
+
+impl fmt::Debug for Call<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Call")
+            .field("tool", &self.tool)
+            .field("call_id", &self.call_id)
+            .field("session_id", &self.session_id)
+            .field("side_effect", &self.side_effect)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Principal<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (kind, principal) = match self {
+            Self::Explicit(principal) => ("Explicit", principal),
+            Self::Static(principal) => ("Static", principal),
+        };
+        formatter.debug_tuple(kind).field(&principal.map(|_| "somebody")).finish()
+    }
+}
+
+impl fmt::Debug for Subject<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut subject = formatter.debug_struct("Subject");
+        subject.field("call", self.call).field("environment", &self.environment).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Output<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Output").finish_non_exhaustive()
+    }
 }

@@ -7,16 +7,18 @@
 //! Not here: which rules a tool has, the message, and what `outside: ask` leads to. There is no compatibility mode: the
 //! reference's gaps stay closed.
 //!
-//! Start with `touched` (what is looked for), then `spelling`, `resolve` and `boundary` (paths), `shell`, `operand` and
-//! `allowed` (commands), `address` and `host` (network).
+//! Start with `search` (what is looked for), then `candidate`, `spelling`, `resolve` and `boundary` (paths), `shell`,
+//! `operand` and `allowed` (commands), `address` and `host` (network).
 
 mod address;
 mod allowed;
 mod boundary;
+mod candidate;
 mod host;
 mod key;
 mod operand;
 mod resolve;
+mod search;
 mod shell;
 mod spelling;
 #[cfg(test)]
@@ -26,7 +28,7 @@ mod touched;
 use std::collections::BTreeSet;
 
 pub use resolve::Links;
-pub use touched::{MAX_COMMANDS, MAX_PATHS, Touched};
+pub use touched::Touched;
 
 use self::allowed::Entry;
 use self::boundary::{Boundary, List};
@@ -34,6 +36,12 @@ use self::host::Pattern;
 use self::resolve::{Place, Walk};
 use crate::diagnostics::Findings;
 use crate::documents::ruleset::{SandboxRule, Spanned};
+
+/// So many paths of one call, all spellings counted, are judged; above it the call is outside.
+pub const MAX_PATHS: usize = 4096;
+
+/// So many commands of one call are judged; above it the call is outside.
+pub const MAX_COMMANDS: usize = 256;
 
 /// Where relative paths and `~` lead.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -116,6 +124,25 @@ pub enum Reason {
     UnverifiableHost,
     /// More to check than is checked.
     TooMuch,
+}
+
+impl Reason {
+    /// For `error_detail`, traces and tests; stable.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ExcludedPath => "excluded_path",
+            Self::Path => "path",
+            Self::UnknowablePath => "unknowable_path",
+            Self::Chained => "chained_command",
+            Self::Command => "command",
+            Self::CommandNotText => "command_not_text",
+            Self::BlockedHost => "blocked_host",
+            Self::Host => "host",
+            Self::UnverifiableHost => "unverifiable_host",
+            Self::TooMuch => "too_much",
+        }
+    }
 }
 
 /// One compiled sandbox rule, without its message.

@@ -1,7 +1,5 @@
 //! Laws of deciding, held against generated rules and calls.
 
-#![expect(clippy::unwrap_used, reason = "tests")]
-
 mod guard;
 
 use edictum_engine::documents::Document;

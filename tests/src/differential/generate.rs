@@ -105,7 +105,8 @@ fn layer(random: &mut Random, world: &World, plan: Plan, candidate: bool, first:
         layer.remove("tools");
     }
     // One of its rules often has the id of one in the first file: of any type.
-    let ids: Vec<&str> = first.map_or(&[][..], |first| first.list_of("rules")).iter().map(|rule| rule.text("id")).collect();
+    let ids: Vec<&str> =
+        first.map_or(&[][..], |first| first.list_of("rules")).iter().map(|rule| rule.text("id")).collect();
     if let (true, Some(id)) = (random.percent(70) && !ids.is_empty(), ids.first())
         && let Some(rules) = layer.get_mut("rules")
         && !rules.items().iter().any(|rule| rule.text("id") == *id)

@@ -226,7 +226,8 @@ mod tests {
             r#"{"a":"yes","b":["x y","- z","é: #","",{"k\n":"two\nlines"}],"args.x":{"in":[1,2.5,1e22,null,true,[],{}]}}"#,
         )
         .unwrap_or_default();
-        let read = |text: &str| serde_yaml::from_str::<serde_json::Value>(text).map_err(|error| format!("{error}\n{text}"));
+        let read =
+            |text: &str| serde_yaml::from_str::<serde_json::Value>(text).map_err(|error| format!("{error}\n{text}"));
         let plain = read(&plainly(&document));
         assert!(plain.is_ok(), "{plain:?}");
         for seed in 0..500 {

@@ -87,7 +87,8 @@ impl fmt::Debug for Sides {
 pub fn run(plan: Plan, sides: &(impl Fn() -> Result<Sides, String> + Sync)) -> Result<Report, String> {
     let streams: Vec<Result<Report, String>> = thread::scope(|scope| {
         let running: Vec<_> = (0..STREAMS).map(|index| scope.spawn(move || stream(plan, index, sides()?))).collect();
-        let ended = running.into_iter().map(|stream| stream.join().unwrap_or_else(|_| Err("a stream panicked".to_owned())));
+        let ended =
+            running.into_iter().map(|stream| stream.join().unwrap_or_else(|_| Err("a stream panicked".to_owned())));
         ended.collect()
     });
     let mut all = Report::default();

@@ -3,9 +3,9 @@
 
 use crate::documents::ruleset::SideEffect;
 
-/// Whatever holds one of these may run something else, or write somewhere. The longer operators of the specification
-/// (`<(`, `>>`, `&&`, `${` …) all hold one of these.
-const OPERATORS: [&str; 10] = ["\n", "\r", "$", ">", "|", ";", "`", "#{", "&", "<"];
+/// Whatever holds one of these, or `#{`, may run something else, or write somewhere. The longer operators of the
+/// specification (`<(`, `>>`, `&&`, `${` …) all hold one of these.
+const OPERATORS: &[u8] = b"\n\r$>|;`&<";
 
 /// The operators of the reference, which lets a lone `&` and `<` pass.
 const REFERENCE_OPERATORS: [&str; 11] = ["\n", "\r", "<(", "<<", "$", ">", "|", ";", "&&", "`", "#{"];
@@ -44,7 +44,7 @@ pub fn command(text: &str) -> SideEffect {
     if text.is_empty() {
         return SideEffect::Read;
     }
-    if OPERATORS.iter().any(|operator| text.contains(operator)) {
+    if text.bytes().any(|byte| OPERATORS.contains(&byte)) || text.contains("#{") {
         return SideEffect::Irreversible;
     }
     match reader(text) {

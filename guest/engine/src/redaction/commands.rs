@@ -76,7 +76,8 @@ impl Commands {
 
     fn option(&mut self, text: Text<'_>, keys: &Keys, dash: usize) -> Option<Range<usize>> {
         let last = text.before(dash);
-        if last != 0 && !is_space(last) && !is_quote(last) {
+        let long = text.at(dash + 1) == b'-';
+        if is_name(last) || !(long || last == 0 || is_space(last) || is_quote(last)) {
             return None;
         }
         let outer = is_quote(last).then_some(last);
@@ -107,24 +108,23 @@ pub(super) fn takes_pair(option: &str) -> bool {
     PAIR_OPTIONS.contains(&option) || matches!(option, "-u" | "-U")
 }
 
-/// The password in a pair; none in `user`, `https://host` and `1000:1000`.
+/// The password in a pair; none in `user`, `two words: x`, `https://host` and `1000:1000`.
 pub(super) fn password_of_pair(pair: &str) -> Option<usize> {
-    let (user, password) = pair.split_once(':')?;
+    let (user, password) = pair.split_once(':').filter(|(user, _)| !user.contains(char::is_whitespace))?;
     let numbers =
         [user, password].iter().all(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()));
     (!password.is_empty() && !password.starts_with("//") && !numbers).then_some(user.len() + 1)
 }
 
 fn pair(text: Text<'_>, word: Range<usize>) -> Option<Range<usize>> {
-    // The quotes stay, or what follows would be read as quoted.
     let quote = text.at(word.start);
-    let inside = if is_quote(quote) && word.len() > 1 && text.at(word.end - 1) == quote {
-        word.start + 1..word.end - 1
-    } else {
-        word
-    };
+    let closing = text.quoted_end(word.start + 1, quote, 0).filter(|_| is_quote(quote));
+    let inside = if closing == word.end.checked_sub(1) { word.start + 1..word.end - 1 } else { word.clone() };
     let pair = std::str::from_utf8(text.bytes.get(inside.clone())?).ok()?;
-    password_of_pair(pair).map(|at| inside.start + at..inside.end)
+    let password = password_of_pair(pair)?;
+    // Half a quoted text would make a quote of what follows.
+    let whole = pair.bytes().take(password).any(is_quote);
+    Some(if whole { word } else { inside.start + password..inside.end })
 }
 
 /// The word after an option that ends at a place, or, with `attached`, the rest of its own word. In a list
@@ -175,6 +175,10 @@ fn assignment(text: Text<'_>, keys: &Keys, equals: usize) -> Option<Range<usize>
 
 /// `"name": "value"`, `name: "value"`, `X-Name: value`.
 fn member(text: Text<'_>, keys: &Keys, colon: usize) -> Option<Range<usize>> {
+    if text.at(colon + 1) == b'=' {
+        // Half of `:=`.
+        return None;
+    }
     if is_quote(text.before(colon)) {
         quoted_name(text, keys, colon)?;
         return quoted_value(text, colon + 1).or_else(|| number(text, colon + 1));
@@ -246,17 +250,14 @@ fn name(text: Text<'_>, start: usize, end: usize) -> Option<&str> {
 /// Whether what is assigned to a name is a secret. The name of an option comes with its dashes.
 fn names_secret(keys: &Keys, name: &str) -> bool {
     let bare = name.trim_start_matches('-');
-    if name.starts_with("--") {
-        let about = |word: &str| ABOUT.iter().any(|about| word.eq_ignore_ascii_case(about));
-        if bare.starts_with("no-") || bare.rsplit(['-', '_']).next().is_some_and(about) {
-            return false;
-        }
-    } else if bare.len() < name.len()
-        && let Some(rest) = bare.get(1..)
-        && keys.is_sensitive(rest)
-    {
-        // A short option with its value, as in `-Dpassword=` and `-eTOKEN=`.
-        return true;
+    // Without a capital, the names of the reference's variables cannot be in it.
+    let variable =
+        || bare.bytes().any(|byte| byte.is_ascii_uppercase()) && VARIABLES.iter().any(|part| bare.contains(part));
+    // A short option with its value, as in `-Dpassword=` and `-eTOKEN=`.
+    let glued = || bare.len() + 1 == name.len() && bare.get(1..).is_some_and(|rest| keys.is_sensitive(rest));
+    if !keys.is_sensitive(bare) && !variable() && !glued() {
+        return false;
     }
-    keys.is_sensitive(bare) || VARIABLES.iter().any(|variable| bare.contains(variable))
+    let about = |word: &str| ABOUT.iter().any(|about| word.eq_ignore_ascii_case(about));
+    !name.starts_with("--") || !(bare.starts_with("no-") || bare.rsplit(['-', '_']).next().is_some_and(about))
 }

@@ -11,18 +11,25 @@ struct Family {
     prefix: &'static str,
     /// Place in the prefix of the byte at which the scan stops to look.
     anchor: usize,
+    /// The byte before that one.
+    last: u8,
     /// What follows, greedily.
     alphabet: fn(u8) -> bool,
     /// At least so many of these.
     least: usize,
 }
 
+#[expect(clippy::indexing_slicing, reason = "evaluated when it is compiled")]
 const fn family(prefix: &'static str, anchor: usize, alphabet: fn(u8) -> bool, least: usize) -> Family {
-    Family { prefix, anchor, alphabet, least }
+    Family { prefix, anchor, last: prefix.as_bytes()[anchor - 1], alphabet, least }
 }
 
 /// Looked for at a `-`.
-const WITH_DASH: [Family; 9] = [
+const WITH_DASH: [Family; 13] = [
+    family("sk-proj-", 2, word, API_KEY_LENGTH),
+    family("sk-ant-", 2, word, API_KEY_LENGTH),
+    family("sk-svcacct-", 2, word, API_KEY_LENGTH),
+    family("sk-admin-", 2, word, API_KEY_LENGTH),
     family(API_KEY, 2, word, API_KEY_LENGTH),
     family("xox?-", 4, word, 10),
     family("xapp-", 4, word, 10),
@@ -142,12 +149,16 @@ fn begins(text: Text<'_>, start: usize) -> bool {
 }
 
 fn listed(families: &[Family], text: Text<'_>, anchor: usize) -> Option<Range<usize>> {
-    families.iter().find_map(|family| {
+    let last = text.at(anchor.wrapping_sub(1));
+    if !last.is_ascii_alphabetic() {
+        return None;
+    }
+    let matches = |byte: u8, expected: u8| byte == expected || (expected == b'?' && byte.is_ascii_lowercase());
+    families.iter().filter(|family| matches(last, family.last)).find_map(|family| {
         let start = anchor.checked_sub(family.anchor)?;
         let prefix = text.bytes.get(start..start + family.prefix.len())?;
-        let matches =
-            |(byte, expected): (&u8, u8)| *byte == expected || (expected == b'?' && byte.is_ascii_lowercase());
-        if !prefix.iter().zip(family.prefix.bytes()).all(matches) || !begins(text, start) {
+        let whole = prefix.iter().zip(family.prefix.bytes()).all(|(byte, expected)| matches(*byte, expected));
+        if !whole || !begins(text, start) {
             return None;
         }
         let body = start + prefix.len();

@@ -48,58 +48,33 @@ const SAFE_NAMES: [&str; 13] = [
     "total_tokens",
 ];
 
-/// Words that make a name sensitive, sorted; among them names that are often written as one word.
-const WORDS: [&str; 43] = [
-    "accesskey",
-    "accesstoken",
-    "apikey",
-    "apikeys",
-    "apitoken",
-    "auth",
-    "authorization",
-    "authtoken",
-    "bearer",
-    "clientsecret",
-    "connectionstring",
-    "cookie",
-    "cookies",
-    "cred",
-    "credential",
-    "credentials",
-    "creds",
-    "databaseurl",
-    "dsn",
-    "encryptionkey",
-    "jwt",
-    "key",
-    "keys",
-    "otp",
-    "pass",
-    "passphrase",
-    "passwd",
-    "password",
-    "passwords",
-    "pin",
-    "privatekey",
-    "pwd",
-    "refreshtoken",
-    "secret",
-    "secretkey",
-    "secrets",
-    "sessionid",
-    "sessiontoken",
-    "sig",
-    "signature",
-    "sshkey",
-    "token",
-    "tokens",
+/// Words that make a name sensitive, by their length; among them names that are often written as one word.
+const WORDS: [&[&str]; 17] = [
+    &[],
+    &[],
+    &[],
+    &["dsn", "jwt", "key", "otp", "pin", "pwd", "sig"],
+    &["auth", "cred", "keys", "pass"],
+    &["creds", "token"],
+    &["apikey", "bearer", "cookie", "passwd", "secret", "sshkey", "tokens"],
+    &["apikeys", "cookies", "secrets"],
+    &["apitoken", "password"],
+    &["accesskey", "authtoken", "passwords", "secretkey", "sessionid", "signature"],
+    &["credential", "passphrase", "privatekey"],
+    &["accesstoken", "credentials", "databaseurl"],
+    &["clientsecret", "refreshtoken", "sessiontoken"],
+    &["authorization", "encryptionkey"],
+    &[],
+    &[],
+    &["connectionstring"],
 ];
 
-/// Parts of words that leave no doubt.
-const STEMS: [&str; 2] = ["password", "passwd"];
+/// First words of the sensitive names that have no sensitive word.
+const WORDLESS: [&[u8]; 2] = [b"connection", b"database"];
 
-/// Longest name that is spelled out on the stack.
-const SHORT: usize = 64;
+/// Parts of words that leave no doubt, of one length.
+const STEMS: [&[u8]; 2] = [b"passwd", b"passwo"];
+const STEM: usize = 6;
 
 /// The policy for keys: the built-in one and a user's additions.
 #[derive(Clone, Debug, Default)]
@@ -110,23 +85,22 @@ pub(super) struct Keys {
 
 impl Keys {
     pub(super) fn new(sensitive: &[String], safe: &[String]) -> Self {
-        let spelled = |names: &[String]| {
-            names.iter().map(|name| Spelling::of(name).as_str().to_owned()).filter(|name| !name.is_empty()).collect()
-        };
-        Self { sensitive: spelled(sensitive), safe: spelled(safe) }
+        let all = |names: &[String]| names.iter().map(|name| spelled(name)).filter(|name| !name.is_empty()).collect();
+        Self { sensitive: all(sensitive), safe: all(safe) }
     }
 
     /// Whole sensitive names first, then safe ones, then words: a name can be made safe unless it is itself listed.
     pub(super) fn is_sensitive(&self, key: &str) -> bool {
-        let spelling = Spelling::of(key);
-        let name = spelling.as_str();
+        // Most names have no word that could matter, and cost no more than this.
+        if key.is_ascii() && self.sensitive.is_empty() && !words(key.as_bytes()).any(matters) {
+            return false;
+        }
+        let name = &*spelled(key);
         if NAMES.binary_search(&name).is_ok() || self.is_listed(name) {
             return true;
         }
-        if SAFE_NAMES.binary_search(&name).is_ok() || self.safe.contains(name) {
-            return false;
-        }
-        name.split('_').any(|word| WORDS.binary_search(&word).is_ok() || STEMS.iter().any(|stem| word.contains(stem)))
+        let safe = SAFE_NAMES.binary_search(&name).is_ok() || self.safe.contains(name);
+        !safe && name.split('_').any(|word| is_sensitive_word(word.as_bytes()))
     }
 
     /// Listed by the user, with or without the same word breaks.
@@ -137,91 +111,77 @@ impl Keys {
     }
 }
 
-/// A name in lower case, its words joined by `_`.
-struct Spelling {
-    short: [u8; SHORT],
-    length: usize,
-    /// Holds everything when `short` is too small, or the name is not ASCII.
-    long: String,
+/// In any case.
+fn is_sensitive_word(word: &[u8]) -> bool {
+    let words = WORDS.get(word.len()).copied().unwrap_or_default();
+    words.iter().any(|listed| listed.as_bytes().eq_ignore_ascii_case(word))
+        || (word.len() > STEM
+            && word.windows(STEM).any(|part| STEMS.iter().any(|stem| stem.eq_ignore_ascii_case(part))))
 }
 
-impl Spelling {
-    fn of(name: &str) -> Self {
-        let mut spelling = Self { short: [0; SHORT], length: 0, long: String::new() };
-        let mut chars = name.chars().peekable();
-        let mut last = None;
-        while let Some(char) = chars.next() {
-            if char.is_alphanumeric() {
-                if last.is_some_and(|last| breaks(last, char, chars.peek().copied())) {
-                    spelling.end_word();
-                }
-                char.to_lowercase().for_each(|lower| spelling.push(lower));
-                last = Some(char);
-            } else {
-                spelling.end_word();
-                last = None;
+/// Whether a name with this word may be sensitive.
+fn matters(word: &[u8]) -> bool {
+    is_sensitive_word(word) || WORDLESS.iter().any(|first| first.eq_ignore_ascii_case(word))
+}
+
+/// The words of a name that is ASCII.
+fn words(name: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = name;
+    std::iter::from_fn(move || {
+        let start = rest.iter().position(u8::is_ascii_alphanumeric)?;
+        let (_, word) = rest.split_at(start);
+        let mut last = b'0';
+        let mut place = 0;
+        let end = word.iter().position(|byte| {
+            let next = word.get(place + 1).copied().map(char::from);
+            let ends = !byte.is_ascii_alphanumeric() || (place > 0 && breaks(last.into(), (*byte).into(), next));
+            (last, place) = (*byte, place + 1);
+            ends
+        });
+        let (word, after) = word.split_at(end.unwrap_or(word.len()));
+        rest = after;
+        Some(word)
+    })
+}
+
+/// A name in lower case, its words joined by `_`.
+fn spelled(name: &str) -> String {
+    let mut out = String::with_capacity(name.len() + 8);
+    let mut chars = name.chars().peekable();
+    let mut last = ' ';
+    while let Some(char) = chars.next() {
+        if char.is_alphanumeric() {
+            let next = chars.peek().copied();
+            if !out.is_empty() && (!last.is_alphanumeric() || breaks(last, char, next)) {
+                out.push('_');
             }
+            out.extend(char.to_lowercase());
         }
-        spelling.trim();
-        spelling
+        last = char;
     }
-
-    fn push(&mut self, char: char) {
-        match (self.long.is_empty(), self.short.get_mut(self.length)) {
-            (true, Some(place)) if char.is_ascii() => {
-                *place = char as u8;
-                self.length += 1;
-            }
-            (true, _) => {
-                let long = [self.as_str(), char.encode_utf8(&mut [0; 4])].concat();
-                self.long = long;
-            }
-            (false, _) => self.long.push(char),
-        }
-    }
-
-    fn end_word(&mut self) {
-        let name = self.as_str();
-        if !name.is_empty() && !name.ends_with('_') {
-            self.push('_');
-        }
-    }
-
-    fn trim(&mut self) {
-        if self.as_str().ends_with('_') {
-            self.length = self.length.saturating_sub(1);
-            self.long.pop();
-        }
-    }
-
-    fn as_str(&self) -> &str {
-        if self.long.is_empty() {
-            self.short.get(..self.length).and_then(|bytes| std::str::from_utf8(bytes).ok()).unwrap_or_default()
-        } else {
-            &self.long
-        }
-    }
+    out
 }
 
 /// Whether a word ends between two characters: `aB`, `a1`, `1a`, and before the last capital of `ABc`.
 fn breaks(last: char, char: char, next: Option<char>) -> bool {
-    if last.is_numeric() != char.is_numeric() {
-        return true;
-    }
-    char.is_uppercase() && (!last.is_uppercase() || next.is_some_and(char::is_lowercase))
+    last.is_numeric() != char.is_numeric()
+        || (char.is_uppercase() && (!last.is_uppercase() || next.is_some_and(char::is_lowercase)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn spelled(name: &str) -> String {
-        Spelling::of(name).as_str().to_owned()
-    }
-
     #[test]
-    fn lists_are_sorted() {
-        assert!(NAMES.is_sorted() && SAFE_NAMES.is_sorted() && WORDS.is_sorted());
+    fn lists_are_in_order() {
+        assert!(NAMES.is_sorted() && SAFE_NAMES.is_sorted());
+        for (length, words) in WORDS.iter().enumerate() {
+            assert!(words.iter().all(|word| word.len() == length), "{words:?}");
+        }
+        assert!(STEMS.iter().all(|stem| stem.len() == STEM));
+        for name in NAMES {
+            assert!(words(name.as_bytes()).any(matters), "{name}");
+        }
     }
 
     #[test]
@@ -244,11 +204,10 @@ mod tests {
             ("pass\u{200b}word", "pass_word"),
         ] {
             assert_eq!(spelled(name), expected, "{name}");
+            let words: Vec<String> =
+                words(name.as_bytes()).map(|word| String::from_utf8_lossy(word).to_lowercase()).collect();
+            assert!(!name.is_ascii() || words.join("_") == expected, "{name}: {words:?}");
         }
-        let long = format!("{}Token", "a".repeat(SHORT));
-        assert_eq!(spelled(&long), format!("{}_token", "a".repeat(SHORT)));
-        let exact = format!("{}-", "a".repeat(SHORT));
-        assert_eq!(spelled(&exact), "a".repeat(SHORT));
     }
 
     /// Engine.md §10.2: the list, the words, what was observed, and what was recommended.

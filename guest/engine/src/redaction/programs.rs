@@ -61,6 +61,10 @@ pub(super) struct Programs {
 impl Programs {
     /// Whether the option at a place takes a password.
     pub(super) fn take_secret(&mut self, text: Text<'_>, option: usize, letter: u8) -> bool {
+        // Most short options are never a password's, and cost no look at the words before them.
+        if !PROGRAMS.iter().any(|(_, password)| *password == letter) {
+            return false;
+        }
         self.advance(text, option);
         self.letters.has(letter)
     }

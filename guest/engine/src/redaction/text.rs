@@ -85,7 +85,7 @@ impl<'t> Text<'t> {
                 return None;
             }
             if self.at(end) == quote {
-                let closes = if escapes == 0 { backslashes % 2 == 0 } else { backslashes <= escapes };
+                let closes = if escapes == 0 { backslashes.is_multiple_of(2) } else { backslashes <= escapes };
                 if closes {
                     return Some(end - backslashes.min(escapes));
                 }

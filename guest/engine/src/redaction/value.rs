@@ -13,7 +13,7 @@ const MAX_LOOKS: usize = 8;
 
 impl Redactor {
     /// Appends a value as JSON: sensitive keys' values, secrets and what commands give away are replaced, long strings
-    /// cut to [`MAX_STRING`]. Numbers keep their text.
+    /// cut to [`MAX_STRING`]. Numbers in maps and lists keep their text.
     pub fn value(&self, out: &mut String, value: Value<'_>) {
         match value {
             Value::String(text) => self.string(out, text, None),

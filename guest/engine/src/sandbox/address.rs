@@ -182,7 +182,8 @@ fn ends_cleanly(tail: &str) -> bool {
     if !closes(first) {
         return false;
     }
-    let after = if is_quote(first) { tail.trim_start_matches(is_quote) } else { tail.strip_prefix(first).unwrap_or("") };
+    let after =
+        if is_quote(first) { tail.trim_start_matches(is_quote) } else { tail.strip_prefix(first).unwrap_or("") };
     let mut after = after.chars();
     match after.next() {
         Some('.' | ':') => after.next().is_none_or(|next| next.is_whitespace() || next == ')'),

@@ -1,8 +1,8 @@
 //! `allows.commands`: which first words a command may have (engine.md §6.3). An entry of several words permits commands
 //! that begin with these words.
 
+use super::search::MAX_FIRST_WORDS;
 use super::shell::{self, Word};
-use super::touched::MAX_FIRST_WORDS;
 use crate::diagnostics::{Code, Findings};
 use crate::documents::ruleset::Spanned;
 

@@ -17,6 +17,7 @@ pub(super) fn looks_like_path(text: &str) -> bool {
             || text.contains("/../")
             || file_url(text).is_some()
     };
+    let text = text.trim_start();
     if url_scheme(text).is_some() {
         return file_url(text).is_some();
     }
@@ -137,7 +138,7 @@ mod tests {
             ("https://a.com/x?y=/etc", &[]),
             ("--url=https://a.com/x", &[]),
             ("url=https://a.com/x", &[]),
-            ("x://../../etc", &["x://../../etc"]),
+            ("x://../../etc", &["x://../../etc", "//../../etc"]),
             ("xy://../../etc", &["xy://../../etc"]),
             ("node_modules/@types/node", &["node_modules/@types/node", "node_modules/"]),
             ("HEAD~1", &[]),
@@ -152,9 +153,21 @@ mod tests {
 
     #[test]
     fn any_value_may_look_like_a_path() {
-        for text in
-            ["/x", "~", "~/x", "./x", "../x", "..", "a/../b", "a/..", "file:///x", "FILE:/x", "%2fetc", "%2e%2e/x"]
-        {
+        for text in [
+            "/x",
+            "~",
+            "~/x",
+            "./x",
+            "../x",
+            "..",
+            "a/../b",
+            "a/..",
+            "file:///x",
+            "FILE:/x",
+            "%2fetc",
+            "%2e%2e/x",
+            " /x",
+        ] {
             assert!(looks_like_path(text), "{text}");
         }
         for text in ["", "x", "a/b", "x~", "https://a/../b", "...", "a..b", "%d/x", "profile:/x"] {

@@ -138,7 +138,9 @@ fn reread(rule: &Rule, scene: &Scene<'_>, ending: &mut Ending) {
     let (Some(truth), Some(message)) = (scene.condition(when), scene.message(rule)) else { return };
     *ending = match truth {
         Truth::False => Ending::passed(),
-        truth => Ending { passed: false, message: message.into(), metadata: rule.record_metadata(truth == Truth::Error) },
+        truth => {
+            Ending { passed: false, message: message.into(), metadata: rule.record_metadata(truth == Truth::Error) }
+        }
     };
 }
 

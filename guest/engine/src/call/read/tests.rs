@@ -1,6 +1,7 @@
 //! Tables of calls and what is read of them.
 
 use super::*;
+use crate::call::{Output, Subject};
 
 fn read(text: &str, purpose: Purpose, check: impl FnOnce(Result<Call<'_>, Refused<'_>>)) {
     let tape = read_text(text).unwrap();
@@ -237,5 +238,18 @@ fn a_described_call_is_json_and_keeps_the_texts() {
             )
         );
         assert!(Tape::read(&out).is_ok());
+    });
+}
+
+#[test]
+fn debug_output_holds_no_arguments_and_nobody() {
+    let text = call(r#""args":{"a":"hunter2"},"metadata":{"b":"hunter2"},"principal":{"role":"hunter2"}"#);
+    read(&text, Purpose::Execute, |result| {
+        let call = result.unwrap();
+        let Principal::Explicit(principal) = call.principal else { panic!("explicit") };
+        let output = Output { value: Value::String("hunter2"), text: Some("hunter2") };
+        let subject = Subject { call: &call, principal, environment: "e", output: Some(output), custom: &[] };
+        let shown = format!("{call:?} {:?} {subject:?} {output:?}", call.principal);
+        assert!(shown.contains("\"T\"") && !shown.contains("hunter2"), "{shown}");
     });
 }
