@@ -141,7 +141,6 @@ impl Host {
 
     /// A guard that is to be made. Its name is what open calls in a store belong to: a guard of the same name goes on with
     /// them.
-    #[must_use]
     pub fn guard(&self, name: impl Into<String>) -> GuardBuilder {
         GuardBuilder::new(self.clone(), name.into())
     }

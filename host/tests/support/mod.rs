@@ -1,6 +1,13 @@
 //! What tests of guards share: rulesets, a host with a clock of its own, events that can be read, a store that can be
 //! lost.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "what a test cannot have ends it"
+)]
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
 use std::path::Path;
