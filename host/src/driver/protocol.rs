@@ -260,7 +260,7 @@ mod tests {
             (r#"{"id":null,"op":"x","parallel":"yes"}"#, Some("null")),
         ];
         for (line, expected) in cases {
-            let (id, refusal) = Request::read(line.to_owned()).unwrap_err();
+            let (id, refusal) = *Request::read(line.to_owned()).unwrap_err();
             assert_eq!(id.as_deref(), expected, "{line}");
             assert_eq!(refusal.code, "bad-request");
         }
