@@ -1,5 +1,13 @@
 //! What a program answers for itself: asked as the engine asks, and a block when there is no good answer.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "what a test cannot have ends it"
+)]
+
 mod support;
 
 use std::sync::{Arc, Mutex};

@@ -1,5 +1,13 @@
 //! The verbs, as people use them: what they print and how they end.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "what a test cannot have ends it"
+)]
+
 mod support;
 
 use std::fs;

@@ -1,5 +1,13 @@
 //! The driver protocol, line by line, over pipes.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "what a test cannot have ends it"
+)]
+
 mod support;
 
 use std::collections::HashMap;

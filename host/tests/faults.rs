@@ -1,6 +1,14 @@
 //! What happens when something breaks around the engine: every fault is a block with `policy_error` (in a guard that
 //! observes an observed allow), and the next call finds everything in order.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "what a test cannot have ends it"
+)]
+
 mod support;
 
 use std::sync::Arc;

@@ -1,6 +1,14 @@
 //! Calls from their beginning to their end, in the real component: what is allowed, blocked, asked, counted, kept and
 //! closed.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "what a test cannot have ends it"
+)]
+
 mod support;
 
 use std::sync::Arc;

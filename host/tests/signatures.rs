@@ -1,5 +1,13 @@
 //! Rulesets that must be signed: what is not signed by a trusted key, byte for byte, is not loaded.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "what a test cannot have ends it"
+)]
+
 mod support;
 
 use ed25519_compact::{KeyPair, Seed};
