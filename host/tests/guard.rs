@@ -72,7 +72,7 @@ fn the_same_id_twice_is_refused_and_counts_nothing() {
 fn texts_are_never_parsed_and_printed_again() {
     let (guard, log) = guard(&host(), RULES);
     let call = r#"{"tool":"read","args":{"a":1.0,"b":12345678901234567890,"c":1e2,"d":"\u00e9"}}"#;
-    let seen = guard.blocking().run(call, |arguments| ToolOutcome::new(arguments)).unwrap();
+    let seen = guard.blocking().run(call, ToolOutcome::new).unwrap();
     let Ran::Finished { output, .. } = seen else { panic!("{seen:?}") };
     assert_eq!(output, r#"{"a":1.0,"b":12345678901234567890,"c":1e2,"d":"\u00e9"}"#);
     let event = log.texts().remove(0);
