@@ -27,7 +27,7 @@ use world::World;
 pub const GROUP: usize = 8;
 
 /// Of a thousand groups, so many go where the engines differ on purpose.
-const TERRITORY: usize = 55;
+const TERRITORY: usize = 38;
 
 /// Of a thousand groups, so many have a document that does not load.
 const BROKEN: usize = 40;

@@ -185,7 +185,8 @@ pub struct Verdict {
 pub fn verdict(case: &Case, reference: Vec<Datum>, ours: Vec<Datum>) -> Verdict {
     let prediction = explain::predict(case, &reference);
     let differ = prediction.answers.iter().zip(&ours).enumerate();
-    let difference = differ.filter_map(|(answer, (predicted, ours))| Some((answer, difference(predicted, ours)?))).next();
+    let difference =
+        differ.filter_map(|(answer, (predicted, ours))| Some((answer, difference(predicted, ours)?))).next();
     Verdict { reference, ours, prediction, difference }
 }
 
@@ -209,9 +210,8 @@ pub fn one(case: &Case, sides: &mut Sides) -> Result<Verdict, String> {
 pub fn shrunk(unexplained: &Unexplained, sides: &mut Sides) -> Case {
     let understood = unexplained.verdict.prediction.unlike.is_none();
     shrink::shrink(&unexplained.case, &mut |case| {
-        one(case, sides).is_ok_and(|verdict| {
-            verdict.difference.is_some() && verdict.prediction.unlike.is_none() == understood
-        })
+        one(case, sides)
+            .is_ok_and(|verdict| verdict.difference.is_some() && verdict.prediction.unlike.is_none() == understood)
     })
 }
 

@@ -56,7 +56,8 @@ fn candidates(case: &Case) -> Vec<Case> {
             found.push(with(case, |opening| drop(opening.documents.remove(index))));
         }
         // A text that is not its content written down must not be written anew.
-        let Some(document) = opening.documents.get(index).filter(|document| is_written(&document.content, &document.text))
+        let Some(document) =
+            opening.documents.get(index).filter(|document| is_written(&document.content, &document.text))
         else {
             continue;
         };
@@ -117,8 +118,20 @@ fn smaller(value: &Datum) -> Vec<Datum> {
             found
         }
         Datum::Map(entries) => {
-            const NEEDED: &[&str] =
-                &["op", "call", "tool", "args", "session_id", "call_id", "result", "apiVersion", "kind", "id", "type", "env"];
+            const NEEDED: &[&str] = &[
+                "op",
+                "call",
+                "tool",
+                "args",
+                "session_id",
+                "call_id",
+                "result",
+                "apiVersion",
+                "kind",
+                "id",
+                "type",
+                "env",
+            ];
             let mut found = Vec::new();
             for (index, (key, _)) in entries.iter().enumerate() {
                 if !NEEDED.contains(&key.as_str()) {
@@ -159,10 +172,12 @@ mod tests {
 
     #[test]
     fn what_does_not_matter_goes() {
-        let content = Datum::parse(r#"{"kind":"Ruleset","rules":[{"id":"a","x":1},{"id":"b","x":2}]}"#).unwrap_or_default();
+        let content =
+            Datum::parse(r#"{"kind":"Ruleset","rules":[{"id":"a","x":1},{"id":"b","x":2}]}"#).unwrap_or_default();
         let text = ruleset_text::plainly(&content);
         let document = Document { name: "f".to_owned(), content, text };
-        let opening = Arc::new(Opening { documents: vec![document], settings: Datum::map([("mode", "enforce".into())]) });
+        let opening =
+            Arc::new(Opening { documents: vec![document], settings: Datum::map([("mode", "enforce".into())]) });
         let step = |id: &str| Datum::map([("op", "begin".into()), ("call_id", id.into())]);
         let case = Case { opening, steps: vec![step("1"), step("2"), step("3")] };
         let small = shrink(&case, &mut |case| {

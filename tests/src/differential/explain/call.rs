@@ -45,8 +45,16 @@ fn event(case: &Case, policy: &Policy, request: &Datum, call: &Datum, name: &str
         ("principal", principal),
         ("policy_version", super::revision(&case.opening).into()),
     ]);
-    let nothing =
-        ["action", "decision_source", "decision_name", "reason", "workflow", "tool_success", "postconditions_passed", "error"];
+    let nothing = [
+        "action",
+        "decision_source",
+        "decision_name",
+        "reason",
+        "workflow",
+        "tool_success",
+        "postconditions_passed",
+        "error",
+    ];
     for name in nothing {
         event.set(name, Datum::Null);
     }
@@ -155,7 +163,8 @@ pub fn classes(case: &Case, _: &Policy, facts: &mut Facts) {
 pub fn proposed_classes(case: &Case, policy: &Policy, facts: &mut Facts) {
     for (step, call) in &mut facts.calls {
         let tool = case.steps.get(*step).and_then(|request| request.at(&["call", "tool"])).and_then(Datum::as_str);
-        let Some(tool) = tool.filter(|tool| *tool != "Bash" && policy.proposed_tools.iter().any(|name| name == tool)) else {
+        let Some(tool) = tool.filter(|tool| *tool != "Bash" && policy.proposed_tools.iter().any(|name| name == tool))
+        else {
             continue;
         };
         let enforced = case.opening.documents.iter().enumerate().rev();

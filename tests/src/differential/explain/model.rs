@@ -260,7 +260,14 @@ impl Model<'_> {
     }
 
     /// What a verdict leads to: events, an open call, an answer.
-    fn decide(&self, state: &mut State, facts: &CallFacts, mut open: Open, id: &str, judgement: Judgement) -> Option<Datum> {
+    fn decide(
+        &self,
+        state: &mut State,
+        facts: &CallFacts,
+        mut open: Open,
+        id: &str,
+        judgement: Judgement,
+    ) -> Option<Datum> {
         let event = facts.event.as_ref()?;
         let counters = state.sessions.get(&open.session)?.clone();
         let observing = self.policy.mode == "observe";
@@ -281,7 +288,14 @@ impl Model<'_> {
         match judgement.verdict {
             Verdict::Allow => {
                 for (source, name, reason) in &judgement.observed {
-                    state.log.push(self.observe_event(event, "call_would_block", source, name, reason, judgement.policy_error));
+                    state.log.push(self.observe_event(
+                        event,
+                        "call_would_block",
+                        source,
+                        name,
+                        reason,
+                        judgement.policy_error,
+                    ));
                 }
                 state.log.push(self.decision_event(event, "call_allowed", &judgement, &counters));
                 for (name, source, ending) in &judgement.proposed {
@@ -332,7 +346,9 @@ impl Model<'_> {
 
     fn approve(&self, state: &mut State, request: &Datum) -> Option<Datum> {
         let id = request.text("call_id");
-        let Some(mut open) = state.calls.get(id).filter(|open| open.asked.is_some()).cloned() else { return Some(refused()) };
+        let Some(mut open) = state.calls.get(id).filter(|open| open.asked.is_some()).cloned() else {
+            return Some(refused());
+        };
         let facts = self.facts.calls.get(&open.step)?;
         let event = facts.event.as_ref()?;
         let asked = open.asked.take()?;
@@ -392,7 +408,9 @@ impl Model<'_> {
 
     fn finish(&self, state: &mut State, request: &Datum) -> Option<Datum> {
         let id = request.text("call_id");
-        let Some(open) = state.calls.get(id).filter(|open| open.asked.is_none()).cloned() else { return Some(refused()) };
+        let Some(open) = state.calls.get(id).filter(|open| open.asked.is_none()).cloned() else {
+            return Some(refused());
+        };
         state.calls.remove(id);
         let facts = self.facts.calls.get(&open.step)?;
         let event = facts.event.as_ref()?;
@@ -446,7 +464,9 @@ impl Model<'_> {
     /// An event of the call, with nothing in it but who and what.
     fn event(&self, event: &Datum, action: &str) -> Datum {
         let mut event = event.clone();
-        for name in ["decision_source", "decision_name", "reason", "workflow", "tool_success", "postconditions_passed", "error"] {
+        for name in
+            ["decision_source", "decision_name", "reason", "workflow", "tool_success", "postconditions_passed", "error"]
+        {
             event.set(name, Datum::Null);
         }
         event.set("hooks_evaluated", Vec::new());
@@ -459,14 +479,23 @@ impl Model<'_> {
         event
     }
 
-    fn observe_event(&self, event: &Datum, action: &str, source: &str, name: &str, reason: &Datum, error: bool) -> Datum {
+    fn observe_event(
+        &self,
+        event: &Datum,
+        action: &str,
+        source: &str,
+        name: &str,
+        reason: &Datum,
+        error: bool,
+    ) -> Datum {
         let event = self.event(event, action).with("mode", "observe").with("policy_error", error);
         event.with("decision_source", source).with("decision_name", name).with("reason", reason.clone())
     }
 
     fn decision_event(&self, event: &Datum, action: &str, judgement: &Judgement, counters: &Counters) -> Datum {
         let event = self.event(event, action).with("policy_error", judgement.policy_error);
-        let event = event.with("decision_source", judgement.source.clone()).with("decision_name", judgement.name.clone());
+        let event =
+            event.with("decision_source", judgement.source.clone()).with("decision_name", judgement.name.clone());
         let event = event.with("reason", judgement.reason.clone()).with("rules_evaluated", judgement.records.clone());
         event.with("session_attempt_count", counters.attempts).with("session_execution_count", counters.execs)
     }
@@ -487,9 +516,17 @@ impl Model<'_> {
         };
         let mut limits = self.base_limits();
         let acting = || self.policy.of_kind(Kind::Session, false).filter(|rule| self.session_acts(rule));
-        let checks: Vec<(&Rule, Limits)> = acting().map(|rule| { limits.narrow(rule); (rule, limits.clone()) }).collect();
+        let checks: Vec<(&Rule, Limits)> = acting()
+            .map(|rule| {
+                limits.narrow(rule);
+                (rule, limits.clone())
+            })
+            .collect();
         if counters.attempts >= limits.attempts {
-            let reason = format!("Attempt limit reached ({}). Agent may be stuck in a retry loop. Stop and reassess.", limits.attempts);
+            let reason = format!(
+                "Attempt limit reached ({}). Agent may be stuck in a retry loop. Stop and reassess.",
+                limits.attempts
+            );
             return Some(judgement.blocked("attempt_limit", "max_attempts".to_owned(), reason.into()));
         }
         let mut asks: Vec<(&Rule, Datum)> = Vec::new();
@@ -567,9 +604,10 @@ impl Model<'_> {
     fn own_limits_broken(&self, rule: &Rule, counters: &Counters, tool: &str, _: &Limits) -> bool {
         rule.limit("max_tool_calls").is_some_and(|limit| counters.execs >= limit)
             || rule.limit("max_attempts").is_some_and(|limit| counters.attempts >= limit)
-            || rule.tool_limits().iter().any(|(name, limit)| {
-                *name == tool && counters.tools.get(tool).copied().unwrap_or(0) >= *limit
-            })
+            || rule
+                .tool_limits()
+                .iter()
+                .any(|(name, limit)| *name == tool && counters.tools.get(tool).copied().unwrap_or(0) >= *limit)
     }
 }
 

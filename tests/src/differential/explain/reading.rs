@@ -163,7 +163,9 @@ fn output_text(value: &Datum, json: bool) -> Option<String> {
         Datum::Float(number) if json => number.clone(),
         Datum::Float(_) => return None,
         Datum::String(text) if json => Datum::from(text.as_str()).to_string(),
-        Datum::String(text) if text.chars().all(|char| char.is_ascii_alphanumeric() || char == ' ') => format!("'{text}'"),
+        Datum::String(text) if text.chars().all(|char| char.is_ascii_alphanumeric() || char == ' ') => {
+            format!("'{text}'")
+        }
         Datum::String(_) => return None,
         Datum::List(items) => {
             let items: Option<Vec<String>> = items.iter().map(|item| output_text(item, json)).collect();
@@ -211,7 +213,9 @@ fn leaf(operator: &str, value: Option<Datum>, operand: &Datum, ours: bool) -> Op
     match (operator, value.as_str()) {
         ("equals", _) => truth(equal(&value, operand)?),
         ("not_equals", _) => truth(!equal(&value, operand)?),
-        ("contains" | "contains_any" | "starts_with" | "ends_with" | "matches" | "matches_any", None) => Some(Truth::Error),
+        ("contains" | "contains_any" | "starts_with" | "ends_with" | "matches" | "matches_any", None) => {
+            Some(Truth::Error)
+        }
         ("contains", Some(text)) => truth(text.contains(operand.as_str()?)),
         ("contains_any", Some(text)) => truth(any(&|part| Some(text.contains(part)))?),
         ("starts_with", Some(text)) => truth(text.starts_with(operand.as_str()?)),

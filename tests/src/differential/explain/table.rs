@@ -101,7 +101,8 @@ fn each_ending(
         let Some(seen) = request.get("call") else { continue };
         let id = request.text("call_id");
         let finish = case.steps.iter().find(|step| step.text("op") == "finish" && step.text("call_id") == id);
-        let mut scene = Scene { opening: &case.opening, call: seen, output: None, dry_run: false, json: false, ours: true };
+        let mut scene =
+            Scene { opening: &case.opening, call: seen, output: None, dry_run: false, json: false, ours: true };
         for (id, ending) in &mut call.before {
             if let Some(rule) = policy.rule(id) {
                 change(rule, &scene, seen, ending);
@@ -117,7 +118,8 @@ fn each_ending(
     for (step, dry_run) in &mut facts.dry_runs {
         let Some(request) = case.steps.get(*step) else { continue };
         let Some(seen) = request.get("call") else { continue };
-        let mut scene = Scene { opening: &case.opening, call: seen, output: None, dry_run: true, json: false, ours: true };
+        let mut scene =
+            Scene { opening: &case.opening, call: seen, output: None, dry_run: true, json: false, ours: true };
         for (id, ending) in &mut dry_run.before {
             if let Some(rule) = policy.rule(id) {
                 change(rule, &scene, seen, ending);

@@ -100,7 +100,7 @@ pub fn group_of(
 }
 
 /// A dry run, the call itself and its end.
-fn whole(random: &mut Random, case: usize, call: &Datum, output: &Datum) -> Vec<Datum> {
+fn whole(_: &mut Random, case: usize, call: &Datum, output: &Datum) -> Vec<Datum> {
     let id = format!("c{case}");
     // Always a dry run: it tells what stands behind the rule at which the reference stops.
     let mut dry_run = Datum::map([("op", "evaluate".into()), ("call", call.clone())]);
@@ -123,7 +123,11 @@ fn called(tool: &str, args: Datum) -> Datum {
 }
 
 fn approve(random: &mut Random, case: usize, outcomes: &[&'static str]) -> Datum {
-    Datum::map([("op", "approve".into()), ("call_id", format!("c{case}").into()), ("outcome", random.word(outcomes).into())])
+    Datum::map([
+        ("op", "approve".into()),
+        ("call_id", format!("c{case}").into()),
+        ("outcome", random.word(outcomes).into()),
+    ])
 }
 
 /// D-001: asks before blocks, and several asks.
@@ -178,7 +182,8 @@ fn asks(random: &mut Random) -> Group {
 /// D-002: a person agrees.
 fn granted(random: &mut Random) -> Group {
     let rule = conditional("ask", "pre", "*", json(r#"{"tool.name":{"exists":true}}"#), "ask", "may {tool.name} run?");
-    let observer = conditional("look", "pre", "*", json(r#"{"args.a":{"equals":true}}"#), "block", "looked").with("mode", "observe");
+    let observer = conditional("look", "pre", "*", json(r#"{"args.a":{"equals":true}}"#), "block", "looked")
+        .with("mode", "observe");
     let rules = if random.percent(30) { vec![observer, rule] } else { vec![rule] };
     group_of(random, vec![ruleset("enforce", &Datum::map([]), rules)], Datum::map([]), |random, case| {
         let args = Datum::map([("a", random.percent(50).into())]);
@@ -200,7 +205,11 @@ fn effects(random: &mut Random) -> Group {
         rules.push(conditional("second", "post", "db_*", when, random.word(&["warn", "redact"]), "nor for others"));
     }
     let class = random.word(&["write", "irreversible"]);
-    let tools = if random.percent(60) { json(&format!(r#"{{"db_query":{{"side_effect":"{class}"}}}}"#)) } else { Datum::map([]) };
+    let tools = if random.percent(60) {
+        json(&format!(r#"{{"db_query":{{"side_effect":"{class}"}}}}"#))
+    } else {
+        Datum::map([])
+    };
     group_of(random, vec![ruleset("enforce", &tools, rules)], Datum::map([]), |random, case| {
         let output = random.word(&["SSN 123-45-6789", "bob@example has a row", "ok", "3 rows, 555-12"]);
         whole(random, case, &called("db_query", Datum::map([])), &output.into())
@@ -244,10 +253,19 @@ fn suppressed_twice(random: &mut Random) -> Group {
 /// D-006: session rules that observe, by their own mode or by that of the file.
 fn observing_sessions(random: &mut Random) -> Group {
     let session = |id: &str, limits: &str| {
-        json(&format!(r#"{{"id":"{id}","type":"session","limits":{limits},"then":{{"action":"block","message":"{id} is over","tags":["t"]}}}}"#))
+        json(&format!(
+            r#"{{"id":"{id}","type":"session","limits":{limits},"then":{{"action":"block","message":"{id} is over","tags":["t"]}}}}"#
+        ))
     };
     let mut rules = vec![
-        session("few", random.word(&[r#"{"max_tool_calls":2}"#, r#"{"max_attempts":3}"#, r#"{"max_calls_per_tool":{"db_query":2}}"#])),
+        session(
+            "few",
+            random.word(&[
+                r#"{"max_tool_calls":2}"#,
+                r#"{"max_attempts":3}"#,
+                r#"{"max_calls_per_tool":{"db_query":2}}"#,
+            ]),
+        ),
         session("many", r#"{"max_tool_calls":4,"max_attempts":6}"#),
     ];
     let mode = random.word(&["enforce", "observe"]);
@@ -275,11 +293,14 @@ fn observing_sessions(random: &mut Random) -> Group {
 /// D-007: proposed rules in dry runs, and their limits.
 fn proposed(random: &mut Random) -> Group {
     let when = json(r#"{"args.a":{"equals":true}}"#);
-    let first = ruleset("enforce", &Datum::map([]), vec![conditional("now", "pre", "*", when.clone(), "block", "not a")]);
+    let first =
+        ruleset("enforce", &Datum::map([]), vec![conditional("now", "pre", "*", when.clone(), "block", "not a")]);
     let rules = vec![
         conditional("soon", "pre", "*", json(r#"{"args.b":{"equals":true}}"#), random.word(&["block", "ask"]), "not b"),
         conditional("after", "post", "*", json(r#"{"output.text":{"contains":"row"}}"#), "warn", "no rows"),
-        json(r#"{"id":"limit","type":"session","limits":{"max_tool_calls":2},"then":{"action":"block","message":"two"}}"#),
+        json(
+            r#"{"id":"limit","type":"session","limits":{"max_tool_calls":2},"then":{"action":"block","message":"two"}}"#,
+        ),
     ];
     let second = ruleset("enforce", &Datum::map([]), rules).with("observe_alongside", true);
     group_of(random, vec![first, second], Datum::map([]), |random, case| {
@@ -302,7 +323,9 @@ fn proposed(random: &mut Random) -> Group {
 fn modes(random: &mut Random) -> Group {
     let when = |name: &str| json(&format!(r#"{{"args.{name}":{{"equals":true}}}}"#));
     let mut first = vec![conditional("base", "pre", "*", when("a"), "block", "not a")];
-    first.push(conditional("own", "pre", "*", when("b"), "block", "not b").with("mode", random.word(&["enforce", "observe"])));
+    first.push(
+        conditional("own", "pre", "*", when("b"), "block", "not b").with("mode", random.word(&["enforce", "observe"])),
+    );
     let second = vec![conditional("team", "pre", "*", when("c"), "block", "not c")];
     let (one, two) = if random.percent(60) { ("enforce", "observe") } else { ("observe", "enforce") };
     let documents = vec![ruleset(one, &Datum::map([]), first), ruleset(two, &Datum::map([]), second)];
@@ -332,10 +355,18 @@ fn other_results(random: &mut Random) -> Group {
     let rules = vec![
         conditional("any", "post", "*", json(r#"{"output.text":{"exists":true}}"#), "warn", "it says {output.text}"),
         conditional("python", "post", "*", json(r#"{"output.text":{"contains":"True"}}"#), "warn", "python"),
-        conditional("json", "post", "*", json(r#"{"output.text":{"contains_any":["true","\"k\"","null"]}}"#), "warn", "json"),
+        conditional(
+            "json",
+            "post",
+            "*",
+            json(r#"{"output.text":{"contains_any":["true","\"k\"","null"]}}"#),
+            "warn",
+            "json",
+        ),
     ];
     group_of(random, vec![ruleset("enforce", &read_tools(), rules)], Datum::map([]), |random, case| {
-        let outputs = [r#"{"k":"v"}"#, "true", "[1,null,true]", r#"{"k":[true,{"n":null}]}"#, "7", "false", r#""text""#];
+        let outputs =
+            [r#"{"k":"v"}"#, "true", "[1,null,true]", r#"{"k":[true,{"n":null}]}"#, "7", "false", r#""text""#];
         let output = json(random.word(&outputs));
         let mut steps = whole(random, case, &called("db_query", Datum::map([])), &output);
         steps.retain(|step| step.text("op") != "evaluate");
@@ -381,7 +412,8 @@ fn structured_results(random: &mut Random) -> Group {
 
 /// D-013: paths that the reference does not see, or not as what they are.
 fn paths(random: &mut Random) -> Group {
-    let rule = json(r#"{"id":"box","type":"sandbox","tool":"*","within":["/workspace"],"message":"outside of the box"}"#);
+    let rule =
+        json(r#"{"id":"box","type":"sandbox","tool":"*","within":["/workspace"],"message":"outside of the box"}"#);
     group_of(random, vec![ruleset("enforce", &Datum::map([]), vec![rule])], Datum::map([]), |random, case| {
         let args = json(random.word(&[
             r#"{"items":["/etc/passwd"]}"#,
@@ -414,9 +446,8 @@ fn paths(random: &mut Random) -> Group {
 
 /// D-014: hosts that the reference does not see, or not as what they are.
 fn hosts(random: &mut Random) -> Group {
-    let rule = json(
-        r#"{"id":"net","type":"sandbox","tool":"*","allows":{"domains":["a.com"]},"message":"not that host"}"#,
-    );
+    let rule =
+        json(r#"{"id":"net","type":"sandbox","tool":"*","allows":{"domains":["a.com"]},"message":"not that host"}"#);
     group_of(random, vec![ruleset("enforce", &Datum::map([]), vec![rule])], Datum::map([]), |random, case| {
         let args = json(random.word(&[
             r#"{"url":"https://a.com/x"}"#,
@@ -459,8 +490,13 @@ fn secret_messages(random: &mut Random) -> Group {
     group_of(random, vec![ruleset("enforce", &Datum::map([]), rules)], Datum::map([]), |random, case| {
         let mut args = Datum::map([("go", random.percent(80).into())]);
         args.set("password", random.word(&["hunter2", "long enough to matter"]));
-        let note =
-            random.word(&["plain", "key sk-abcdefghijklmnopqrstuv1 here", "tab\there", "glpat-ABCDEFGHIJKLMNOPQRST", "bell\u{7}"]);
+        let note = random.word(&[
+            "plain",
+            "key sk-abcdefghijklmnopqrstuv1 here",
+            "tab\there",
+            "glpat-ABCDEFGHIJKLMNOPQRST",
+            "bell\u{7}",
+        ]);
         args.set("note", note);
         whole(random, case, &called("db_query", args), &"ok".into())
     })
@@ -484,7 +520,8 @@ fn words(random: &mut Random) -> Group {
     let when = Datum::map([("args.text", Datum::map([("matches", pattern.into())]))]);
     let rules = vec![conditional("word", "pre", "*", when, "block", "a word")];
     group_of(random, vec![ruleset("enforce", &Datum::map([]), rules)], Datum::map([]), |random, case| {
-        let text = random.word(&["m\u{b2}", "a\u{301}", "x\u{bd}", "\u{130}stanbul", "\u{131}stanbul", "plain", "a\u{200d}b"]);
+        let text =
+            random.word(&["m\u{b2}", "a\u{301}", "x\u{bd}", "\u{130}stanbul", "\u{131}stanbul", "plain", "a\u{200d}b"]);
         whole(random, case, &called("db_query", Datum::map([("text", text.into())])), &"ok".into())
     })
 }
@@ -504,7 +541,13 @@ fn tool_names(random: &mut Random) -> Group {
 /// D-020: commands that are no strings.
 fn commands(random: &mut Random) -> Group {
     group_of(random, vec![ruleset("enforce", &Datum::map([]), any_rule())], Datum::map([]), |random, case| {
-        let args = json(random.word(&[r#"{"command":5}"#, r#"{"command":["ls"]}"#, r#"{"command":null}"#, r#"{"command":"ls"}"#, "{}"]));
+        let args = json(random.word(&[
+            r#"{"command":5}"#,
+            r#"{"command":["ls"]}"#,
+            r#"{"command":null}"#,
+            r#"{"command":"ls"}"#,
+            "{}",
+        ]));
         whole(random, case, &called("Bash", args), &"ok".into())
     })
 }
@@ -524,7 +567,14 @@ fn texts(random: &mut Random) -> Group {
 /// D-022: dry runs of a guard with a principal.
 fn principals(random: &mut Random) -> Group {
     let rules = vec![
-        conditional("role", "pre", "*", json(r#"{"principal.role":{"equals":"viewer"}}"#), "block", "{principal.role} may not"),
+        conditional(
+            "role",
+            "pre",
+            "*",
+            json(r#"{"principal.role":{"equals":"viewer"}}"#),
+            "block",
+            "{principal.role} may not",
+        ),
         conditional("nobody", "pre", "*", json(r#"{"principal.role":{"exists":false}}"#), "block", "nobody may not"),
     ];
     let world = World::new(random);
@@ -545,7 +595,18 @@ fn principals(random: &mut Random) -> Group {
 fn redacted(random: &mut Random) -> Group {
     group_of(random, vec![ruleset("enforce", &Datum::map([]), any_rule())], Datum::map([]), |random, case| {
         let mut args = Datum::map([]);
-        let key = random.word(&["userPassword", "clientSecret", "accessToken", "passwd", "cookie", "jwt", "pin", "title", "sshkey", "auth_header"]);
+        let key = random.word(&[
+            "userPassword",
+            "clientSecret",
+            "accessToken",
+            "passwd",
+            "cookie",
+            "jwt",
+            "pin",
+            "title",
+            "sshkey",
+            "auth_header",
+        ]);
         args.set(key, random.word(&["a", "b c"]));
         let command = random.word(&[
             "mkdir -p /tmp/a/b",
@@ -566,7 +627,8 @@ fn redacted(random: &mut Random) -> Group {
 
 /// D-024: commands that the reference takes for reading.
 fn classes(random: &mut Random) -> Group {
-    let rules = vec![conditional("rows", "post", "Bash", json(r#"{"output.text":{"contains":"row"}}"#), "warn", "rows")];
+    let rules =
+        vec![conditional("rows", "post", "Bash", json(r#"{"output.text":{"contains":"row"}}"#), "warn", "rows")];
     group_of(random, vec![ruleset("enforce", &Datum::map([]), rules)], Datum::map([]), |random, case| {
         let command = random.word(&[
             "cat f & rm x",
