@@ -1,6 +1,6 @@
 //! Text → nodes with spans: YAML 1.1 as engine.md §1.7 has it, on the events of a YAML 1.2 parser.
 //!
-//! It knows nothing of rulesets. [`Reader`] reads in slices, [`read`] at once, [`write`] writes; whatever is wrong comes
+//! It knows nothing of rulesets. [`Reader`] reads in slices, [`read`] at once, [`write()`] writes; whatever is wrong comes
 //! out as diagnostics, and what can be read after a mistake is read.
 //!
 //! `screen` looks at the raw text, `input` feeds the parser, `reader` drives it, `repair` helps it over mistakes, `tree`
@@ -135,7 +135,7 @@ impl Value {
     }
 }
 
-/// A piece of a document in a message: in backticks, on one line, not longer than [`MAX_SHOWN`].
+/// A piece of a document in a message: in backticks, on one line, not longer than 60 code points.
 #[must_use]
 pub fn shown(text: &str) -> String {
     let mut out = String::from("`");
