@@ -31,3 +31,12 @@ pub fn then_become(verb: &str, arguments: &[String]) -> Outcome<End> {
     host.current_dir(root()).arg(verb).args(arguments);
     Err(become_program(host))
 }
+
+/// Builds the host and the benchmark (`tests/src/bin/bench`), then becomes the benchmark.
+pub fn then_measure(arguments: &[String]) -> Outcome<End> {
+    everything()?;
+    run(cargo_building("build", &["--profile", "ci", "--bin", "bench"]))?;
+    let mut bench = Command::new(target().join("ci").join(format!("bench{}", std::env::consts::EXE_SUFFIX)));
+    bench.current_dir(root()).args(arguments);
+    Err(become_program(bench))
+}

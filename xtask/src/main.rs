@@ -36,9 +36,9 @@ enum Verb {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
-    /// Builds, then measures
+    /// Builds, then measures: one table of ratios (`--quick`, `--json`)
     Bench {
-        /// Handed to `edictum-host bench`
+        /// Handed to the benchmark
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
@@ -72,7 +72,7 @@ fn main() -> ExitCode {
         Verb::Build => build::everything().map(|_| End::Good),
         Verb::Test => suite::test(),
         Verb::Demo { arguments } => build::then_become("demo", &arguments),
-        Verb::Bench { arguments } => build::then_become("bench", &arguments),
+        Verb::Bench { arguments } => build::then_measure(&arguments),
         Verb::Driver { language, arguments } => driver::start(language, &arguments),
         Verb::Component => component::with_cargo_component().map(|()| End::Good),
         Verb::WitDoc { check } => wit::page(check),

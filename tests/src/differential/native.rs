@@ -80,7 +80,7 @@ impl Side for Native {
             let line = line.replace(scratch::NAME, &self.scratch);
             let response = match self.respond(&line) {
                 Ok(result) => Datum::map([("ok", true.into()), ("result", result)]),
-                Err(error) => Datum::map([("ok", false.into()), ("error", error.into())]),
+                Err(error) => { if std::env::var("VERBOSE").is_ok() { eprintln!("ERR {error}"); } Datum::map([("ok", false.into()), ("error", error.into())]) }
             };
             let text = response.to_string().replace(&self.scratch, scratch::NAME);
             self.responses.push_back(Datum::parse(&text)?);
@@ -321,7 +321,7 @@ impl Guard {
 fn prepare(documents: Vec<Document>, options: String) -> Result<Policy, String> {
     let mut preparation = Preparation::new(documents, None, options);
     loop {
-        match preparation.advance(u32::MAX).map_err(|failure| failure.message)? {
+        match preparation.advance(u32::MAX).map_err(|failure| format!("{} {:?}", failure.message, failure.diagnostics))? {
             Progress::More => {}
             Progress::Ready(policy) => return Ok(policy),
             Progress::Ask(questions) => {

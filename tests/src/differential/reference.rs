@@ -11,7 +11,7 @@ use super::process::{Process, Side as _};
 pub const VERSION: &str = "0.19.0";
 
 /// Names a Python that has the SDK already.
-const PYTHON: &str = "EDICTUM_REFERENCE_PYTHON";
+pub const PYTHON: &str = "EDICTUM_REFERENCE_PYTHON";
 
 /// The folder of the workspace.
 #[must_use]
@@ -31,6 +31,14 @@ pub fn start(scratch: &Path) -> Result<Process, String> {
     let hello = process.exchange(vec![r#"{"id":0,"op":"hello"}"#.to_owned()])?;
     let version = hello.first().and_then(|hello| hello.at(&["result", "version"])).and_then(|version| version.as_str());
     if version == Some(VERSION) { Ok(process) } else { Err(format!("the reference is {version:?} and not {VERSION}")) }
+}
+
+/// The interpreter, when there is one already: nothing is installed.
+#[must_use]
+pub fn installed() -> Option<PathBuf> {
+    let named = std::env::var_os(PYTHON).filter(|python| !python.is_empty()).map(PathBuf::from);
+    let made = || Some(workspace().join(".local/reference-venv/bin/python")).filter(|python| python.exists());
+    named.or_else(made)
 }
 
 /// The interpreter; installs when there is none yet.

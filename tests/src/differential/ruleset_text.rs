@@ -187,6 +187,8 @@ fn can_be_plain(string: &str) -> bool {
     string.starts_with(|first: char| first.is_ascii_alphabetic())
         && !string.ends_with(' ')
         && !string.contains("  ")
+        // `[rm -, x]` is a list of two texts, and our reader of YAML takes it for a mistake.
+        && !string.contains(" -")
         && string.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_./- ".contains(&byte))
         && !WORDS.contains(&string.to_ascii_lowercase().as_str())
 }

@@ -15,6 +15,7 @@ use super::merge::merge;
 use super::path::Path;
 use super::rule;
 use super::ruleset::SessionLimits;
+use super::vocabulary::refuse_names;
 use crate::diagnostics::{Code, Diagnostic, Findings, Span};
 use crate::options::Options;
 use crate::yaml::{Node, Reader, Value, shown};
@@ -85,8 +86,10 @@ impl Loader {
         let dialect = Dialect::of(options);
         let mut waiting = VecDeque::from([Guard::new(rulesets, dialect.clone(), options)]);
         let mut findings = Findings::of("options");
+        refuse_names(&dialect, &mut findings);
         for (at, merged) in options.merge.iter().enumerate() {
             let mut theirs = Dialect::of(&merged.options);
+            refuse_names(&theirs, &mut findings);
             // The host answers for the names of both.
             theirs.operators.extend(dialect.operators.iter().cloned());
             theirs.selectors.extend(dialect.selectors.iter().cloned());

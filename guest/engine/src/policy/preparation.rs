@@ -148,11 +148,9 @@ fn has_errors(diagnostics: &[Diagnostic]) -> bool {
     diagnostics.iter().any(|finding| finding.severity == Severity::Error)
 }
 
-/// Findings by document and place; first those that are about a whole file, because all others may follow from them.
+/// Findings by document and place; first those about YAML itself, because all others may follow from them.
 fn failure(mut diagnostics: Vec<Diagnostic>) -> Failure {
-    let whole = |finding: &Diagnostic| {
-        !matches!(finding.code, Code::DocTooLarge | Code::DocNotMap | Code::YamlSyntax | Code::YamlMultiDoc)
-    };
+    let whole = |finding: &Diagnostic| !finding.code.as_str().starts_with("E_YAML") && finding.code != Code::DocNotMap;
     diagnostics.sort_by(|one, two| {
         let key = |finding: &Diagnostic| (whole(finding), finding.span);
         one.document.cmp(&two.document).then(key(one).cmp(&key(two)))

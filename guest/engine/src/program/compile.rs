@@ -226,7 +226,7 @@ impl Compiler {
                 Expression::Any(parts.iter().map(|part| self.expression(rule, part)).collect())
             }
             ruleset::Expression::Not(part) => Expression::Not(Box::new(self.expression(rule, part))),
-            ruleset::Expression::Leaf(leaf) => Expression::Leaf(Box::new(self.leaf(rule, leaf))),
+            ruleset::Expression::Leaf(leaf) => Expression::Leaf(self.leaf(rule, leaf)),
         }
     }
 
@@ -243,9 +243,9 @@ impl Compiler {
             "exists" => Test::Exists(operand.as_bool().unwrap_or(true)),
             "equals" | "not_equals" => match operand.as_str() {
                 Some(text) => Test::EqualsText { text: text.into(), negated },
-                None => Test::Equals { operand: leaf.operand.value.clone(), negated },
+                None => Test::Equals { operand: Box::new(leaf.operand.value.clone()), negated },
             },
-            "in" | "not_in" => Test::In { members: members(operand), negated },
+            "in" | "not_in" => Test::In { members: Box::new(members(operand)), negated },
             "contains" | "contains_any" => {
                 let texts = texts();
                 let scannable = texts.iter().all(|text| !text.is_empty());
@@ -282,7 +282,7 @@ impl Compiler {
             let message = format!("rule `{}`: unknown operator `{name}`", rule.id);
             self.error(rule, Code::UnknownOperator, leaf.operator.span, message, help);
         }
-        Test::Custom { name: name.as_str().into(), operand: leaf.operand.value.clone() }
+        Test::Custom { name: name.as_str().into(), operand: Box::new(leaf.operand.value.clone()) }
     }
 
     fn selector(&mut self, rule: &ruleset::Rule, leaf: &ruleset::Leaf) -> u32 {

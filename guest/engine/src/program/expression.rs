@@ -13,7 +13,7 @@ pub(super) enum Expression {
     All(Box<[Expression]>),
     Any(Box<[Expression]>),
     Not(Box<Expression>),
-    Leaf(Box<Leaf>),
+    Leaf(Leaf),
 }
 
 /// One comparison.
@@ -35,11 +35,11 @@ pub(super) enum Test {
     },
     /// `equals` with anything else.
     Equals {
-        operand: Literal,
+        operand: Box<Literal>,
         negated: bool,
     },
     In {
-        members: Members,
+        members: Box<Members>,
         negated: bool,
     },
     /// `contains` and `contains_any`, with the number of its probe, when it has one.
@@ -57,7 +57,7 @@ pub(super) enum Test {
     },
     Custom {
         name: Box<str>,
-        operand: Literal,
+        operand: Box<Literal>,
     },
 }
 
@@ -75,7 +75,7 @@ pub(super) struct Members {
 pub(super) enum Bound {
     Number(Number<'static>),
     /// An integer that does not fit.
-    Big(Literal),
+    Big(Box<Literal>),
 }
 
 /// `gt`, `gte`, `lt`, `lte`.
@@ -204,7 +204,7 @@ impl Bound {
         match operand.root().as_number() {
             Some(Number::Int(int)) => Self::Number(Number::Int(int)),
             Some(Number::Float(float)) => Self::Number(Number::Float(float)),
-            _ => Self::Big(operand.clone()),
+            _ => Self::Big(Box::new(operand.clone())),
         }
     }
 

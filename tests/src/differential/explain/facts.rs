@@ -85,8 +85,7 @@ pub fn gather(case: &Case, policy: &Policy, answers: &[Datum]) -> Facts {
                 let mut call = CallFacts { event: of_call().next().cloned(), ..CallFacts::default() };
                 before(policy, &answer, &mut call);
                 candidates(policy, of_call(), &mut call);
-                let dry_run =
-                    step.checked_sub(1).and_then(|index| Some((case.steps.get(index)?, facts.dry_runs.get(&index)?)));
+                let dry_run = step.checked_sub(1).and_then(|index| Some((case.steps.get(index)?, facts.dry_runs.get(&index)?)));
                 let dry_run = dry_run.filter(|(dry_run, _)| same_call(case, dry_run, request));
                 after(case, answers, id, dry_run, &mut call);
                 if let Some((_, dry_run)) = dry_run {
@@ -125,8 +124,7 @@ fn before(policy: &Policy, answer: &Datum, call: &mut CallFacts) {
 /// The records after the tool ran, or what a dry run says about the same output.
 fn after(case: &Case, answers: &[Datum], id: &str, dry_run: Option<(&Datum, &DryRun)>, call: &mut CallFacts) {
     let finish = case.steps.iter().enumerate();
-    let Some((index, finish)) =
-        finish.into_iter().find(|(_, step)| step.text("op") == "finish" && step.text("call_id") == id)
+    let Some((index, finish)) = finish.into_iter().find(|(_, step)| step.text("op") == "finish" && step.text("call_id") == id)
     else {
         return;
     };
@@ -158,11 +156,11 @@ fn same_call(case: &Case, dry_run: &Datum, begin: &Datum) -> bool {
     let same = |name| one.some(name) == two.some(name);
     let fixed = case.opening.settings.get("principal");
     let principal = two.get("principal").or(fixed).filter(|principal| !principal.is_null());
-    same("tool")
-        && same("args")
-        && same("environment")
-        && one.some("principal") == principal
-        && two.get("metadata").is_none()
+    same("tool") && same("args") && same("environment") && one.some("principal") == principal && (two.get("metadata").is_none() || !reads_metadata(case))
+}
+
+fn reads_metadata(case: &Case) -> bool {
+    case.opening.documents.iter().any(|document| document.text.contains("metadata."))
 }
 
 /// Proposed rules show only in the log.

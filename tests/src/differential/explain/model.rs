@@ -32,6 +32,8 @@ pub struct Semantics {
     pub own_mode: bool,
     /// D-009: a failed tool's output is redacted too.
     pub redacts_failures: bool,
+    /// D-026: a call goes by the counters that were read before it was judged.
+    pub own_counts: bool,
 }
 
 /// The guard.
@@ -69,6 +71,8 @@ struct Open {
     session: String,
     tool: String,
     asked: Option<Judgement>,
+    /// As they were when it was judged.
+    counters: Counters,
 }
 
 #[derive(Clone, Debug)]
@@ -219,16 +223,19 @@ impl Model<'_> {
 
     fn begin(&self, state: &mut State, step: usize, request: &Datum) -> Option<Datum> {
         let Some(facts) = self.facts.calls.get(&step) else { return Some(refused()) };
-        let open = Open {
+        let mut open = Open {
             step,
             session: request.text("session_id").to_owned(),
             tool: request.at(&["call", "tool"])?.as_str()?.to_owned(),
             asked: None,
+            counters: Counters::default(),
         };
         if let Some((name, reason)) = &facts.invalid {
             return self.not_a_call(state, facts, name, reason);
         }
-        state.sessions.entry(open.session.clone()).or_default().attempts += 1;
+        let session = state.sessions.entry(open.session.clone()).or_default();
+        session.attempts += 1;
+        open.counters = session.clone();
         let judgement = self.judge(state, facts, &open, Vec::new())?;
         self.decide(state, facts, open, request.text("call_id"), judgement)
     }
@@ -253,14 +260,7 @@ impl Model<'_> {
     }
 
     /// What a verdict leads to: events, an open call, an answer.
-    fn decide(
-        &self,
-        state: &mut State,
-        facts: &CallFacts,
-        mut open: Open,
-        id: &str,
-        judgement: Judgement,
-    ) -> Option<Datum> {
+    fn decide(&self, state: &mut State, facts: &CallFacts, mut open: Open, id: &str, judgement: Judgement) -> Option<Datum> {
         let event = facts.event.as_ref()?;
         let counters = state.sessions.get(&open.session)?.clone();
         let observing = self.policy.mode == "observe";
@@ -281,14 +281,7 @@ impl Model<'_> {
         match judgement.verdict {
             Verdict::Allow => {
                 for (source, name, reason) in &judgement.observed {
-                    state.log.push(self.observe_event(
-                        event,
-                        "call_would_block",
-                        source,
-                        name,
-                        reason,
-                        judgement.policy_error,
-                    ));
+                    state.log.push(self.observe_event(event, "call_would_block", source, name, reason, judgement.policy_error));
                 }
                 state.log.push(self.decision_event(event, "call_allowed", &judgement, &counters));
                 for (name, source, ending) in &judgement.proposed {
@@ -339,22 +332,23 @@ impl Model<'_> {
 
     fn approve(&self, state: &mut State, request: &Datum) -> Option<Datum> {
         let id = request.text("call_id");
-        let Some(mut open) = state.calls.get(id).filter(|open| open.asked.is_some()).cloned() else {
-            return Some(refused());
-        };
+        let Some(mut open) = state.calls.get(id).filter(|open| open.asked.is_some()).cloned() else { return Some(refused()) };
         let facts = self.facts.calls.get(&open.step)?;
         let event = facts.event.as_ref()?;
-        let counters = state.sessions.get(&open.session)?.clone();
         let asked = open.asked.take()?;
         let Verdict::Ask(_, allow_on_timeout) = asked.verdict else { return None };
         let outcome = request.text("outcome");
+        let granted = outcome == "approved" || (outcome == "timed_out" && allow_on_timeout);
+        if !self.semantics.own_counts || (granted && self.semantics.block_beats_ask) {
+            open.counters = state.sessions.get(&open.session)?.clone();
+        }
+        let counters = open.counters.clone();
         let action = match outcome {
             "approved" => "call_approval_granted",
             "timed_out" => "call_approval_timeout",
             _ => "call_approval_blocked",
         };
         state.log.push(self.decision_event(event, action, &asked, &counters));
-        let granted = outcome == "approved" || (outcome == "timed_out" && allow_on_timeout);
         let mut answer = Datum::map([
             ("action", if granted { "allow" } else { "block" }.into()),
             ("reason", Datum::Null),
@@ -382,7 +376,14 @@ impl Model<'_> {
             return Some(answer);
         }
         if self.semantics.allowed_after_ask {
-            let allowed = Judgement { source: Datum::Null, name: Datum::Null, reason: Datum::Null, ..asked };
+            let mut allowed = Judgement { source: Datum::Null, name: Datum::Null, reason: Datum::Null, ..asked };
+            if self.case.opening.compat() {
+                // The decision after the ask is one of its own; nothing was looked at for it.
+                allowed.records.clear();
+                allowed.policy_error = false;
+                answer.set("rules_evaluated", Vec::new());
+                answer.set("policy_error", false);
+            }
             state.log.push(self.decision_event(event, "call_allowed", &allowed, &counters));
         }
         state.calls.insert(id.to_owned(), open);
@@ -391,9 +392,7 @@ impl Model<'_> {
 
     fn finish(&self, state: &mut State, request: &Datum) -> Option<Datum> {
         let id = request.text("call_id");
-        let Some(open) = state.calls.get(id).filter(|open| open.asked.is_none()).cloned() else {
-            return Some(refused());
-        };
+        let Some(open) = state.calls.get(id).filter(|open| open.asked.is_none()).cloned() else { return Some(refused()) };
         state.calls.remove(id);
         let facts = self.facts.calls.get(&open.step)?;
         let event = facts.event.as_ref()?;
@@ -405,14 +404,19 @@ impl Model<'_> {
         let session = state.sessions.entry(open.session.clone()).or_default();
         session.execs += 1;
         *session.tools.entry(open.tool.clone()).or_default() += 1;
-        session.failures = if success { 0 } else { session.failures + 1 };
+        if !success {
+            session.failures += 1;
+        } else if !self.semantics.own_counts || open.counters.failures > 0 {
+            session.failures = 0;
+        }
         let counters = session.clone();
+        let attempts = if self.semantics.own_counts { open.counters.attempts } else { counters.attempts };
         let checked = result::check(self, facts.after.as_ref()?, event.text("side_effect"), output, success)?;
         let mut post = self.event(event, if success { "call_executed" } else { "call_failed" });
         post.set("tool_success", success);
         post.set("postconditions_passed", checked.answer.get("postconditions_passed").cloned().unwrap_or_default());
         post.set("rules_evaluated", checked.answer.get("rules_evaluated").cloned().unwrap_or_default());
-        post.set("session_attempt_count", counters.attempts);
+        post.set("session_attempt_count", attempts);
         post.set("session_execution_count", counters.execs);
         post.set("policy_error", checked.policy_error);
         state.log.push(post);
@@ -442,9 +446,7 @@ impl Model<'_> {
     /// An event of the call, with nothing in it but who and what.
     fn event(&self, event: &Datum, action: &str) -> Datum {
         let mut event = event.clone();
-        for name in
-            ["decision_source", "decision_name", "reason", "workflow", "tool_success", "postconditions_passed", "error"]
-        {
+        for name in ["decision_source", "decision_name", "reason", "workflow", "tool_success", "postconditions_passed", "error"] {
             event.set(name, Datum::Null);
         }
         event.set("hooks_evaluated", Vec::new());
@@ -457,23 +459,14 @@ impl Model<'_> {
         event
     }
 
-    fn observe_event(
-        &self,
-        event: &Datum,
-        action: &str,
-        source: &str,
-        name: &str,
-        reason: &Datum,
-        error: bool,
-    ) -> Datum {
+    fn observe_event(&self, event: &Datum, action: &str, source: &str, name: &str, reason: &Datum, error: bool) -> Datum {
         let event = self.event(event, action).with("mode", "observe").with("policy_error", error);
         event.with("decision_source", source).with("decision_name", name).with("reason", reason.clone())
     }
 
     fn decision_event(&self, event: &Datum, action: &str, judgement: &Judgement, counters: &Counters) -> Datum {
         let event = self.event(event, action).with("policy_error", judgement.policy_error);
-        let event =
-            event.with("decision_source", judgement.source.clone()).with("decision_name", judgement.name.clone());
+        let event = event.with("decision_source", judgement.source.clone()).with("decision_name", judgement.name.clone());
         let event = event.with("reason", judgement.reason.clone()).with("rules_evaluated", judgement.records.clone());
         event.with("session_attempt_count", counters.attempts).with("session_execution_count", counters.execs)
     }
@@ -494,17 +487,9 @@ impl Model<'_> {
         };
         let mut limits = self.base_limits();
         let acting = || self.policy.of_kind(Kind::Session, false).filter(|rule| self.session_acts(rule));
-        let checks: Vec<(&Rule, Limits)> = acting()
-            .map(|rule| {
-                limits.narrow(rule);
-                (rule, limits.clone())
-            })
-            .collect();
+        let checks: Vec<(&Rule, Limits)> = acting().map(|rule| { limits.narrow(rule); (rule, limits.clone()) }).collect();
         if counters.attempts >= limits.attempts {
-            let reason = format!(
-                "Attempt limit reached ({}). Agent may be stuck in a retry loop. Stop and reassess.",
-                limits.attempts
-            );
+            let reason = format!("Attempt limit reached ({}). Agent may be stuck in a retry loop. Stop and reassess.", limits.attempts);
             return Some(judgement.blocked("attempt_limit", "max_attempts".to_owned(), reason.into()));
         }
         let mut asks: Vec<(&Rule, Datum)> = Vec::new();
@@ -582,10 +567,9 @@ impl Model<'_> {
     fn own_limits_broken(&self, rule: &Rule, counters: &Counters, tool: &str, _: &Limits) -> bool {
         rule.limit("max_tool_calls").is_some_and(|limit| counters.execs >= limit)
             || rule.limit("max_attempts").is_some_and(|limit| counters.attempts >= limit)
-            || rule
-                .tool_limits()
-                .iter()
-                .any(|(name, limit)| *name == tool && counters.tools.get(tool).copied().unwrap_or(0) >= *limit)
+            || rule.tool_limits().iter().any(|(name, limit)| {
+                *name == tool && counters.tools.get(tool).copied().unwrap_or(0) >= *limit
+            })
     }
 }
 

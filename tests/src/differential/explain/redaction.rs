@@ -123,6 +123,7 @@ pub const COMMANDS: &[(&str, &str)] = &[
     ("docker run -p 80:80 web", "docker run -p 80:80 web"),
     ("ls my-project/x", "ls my-project/x"),
     ("find . -prune", "find . -prune"),
+    ("rg --pre x y", "rg --pre x y"),
     ("API_KEY=abc123 deploy", "API_KEY=[REDACTED] deploy"),
     ("deploy --token abc123", "deploy --token [REDACTED]"),
     ("curl -u ana:hunter2 host", "curl -u ana:[REDACTED] host"),

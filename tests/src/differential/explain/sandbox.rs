@@ -83,7 +83,7 @@ pub fn outside(rule: &Rule, args: &Datum) -> bool {
     !allowed.is_empty() && found.iter().any(|(key, text)| !hosts_allowed(key, text, &allowed))
 }
 
-/// Whether the command of a call is no string, or the call's only command is hidden from the reference.
+/// Whether a string is a path whatever its key.
 fn looks_like_path(text: &str) -> bool {
     ["/", "~", "./", "../", "file:"].iter().any(|start| text.starts_with(start))
         || text == ".."
@@ -193,6 +193,14 @@ fn hosts_allowed(key: &str, text: &str, allowed: &[&str]) -> bool {
         return true;
     }
     !(URL_KEYS.contains(&key) || HOST_KEYS.contains(&key)) || permits(text)
+}
+
+/// Whether a host ends in a dot: the reference takes it for another one.
+#[must_use]
+pub fn has_dotted_host(args: &Datum) -> bool {
+    let mut found = Vec::new();
+    strings(args, "", &mut found);
+    found.iter().any(|(_, text)| text.contains("://") && (text.contains("./") || text.ends_with('.')))
 }
 
 /// Globs with no more than a star at their start or end.

@@ -69,10 +69,10 @@ pub fn steps(
         if random.percent(6) {
             finish.set("success", random.percent(50));
         }
-        // Some calls are in flight while others begin; few are never finished.
-        match random.below(20) {
-            0..=3 => open.push(finish),
-            4 => {}
+        // Few calls are in flight while others begin, and few are never finished.
+        match random.below(100) {
+            0..=2 => open.push(finish),
+            3..=5 => {}
             _ => steps.push(finish),
         }
     }

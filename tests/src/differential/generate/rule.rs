@@ -168,13 +168,18 @@ pub fn post(random: &mut Random, world: &World, rules: &[Datum]) -> Datum {
         } else {
             Datum::map([("all", Datum::list([leaf, condition(random, world, Place::Pre, 0)]))])
         };
-        rule.with("when", when).with("then", then(random, world, Place::Post, "redact"))
+        rule.with("when", when).with("then", closed(then(random, world, Place::Post, "redact")))
     } else {
-        let mut then = then(random, world, Place::Post, "block");
-        let message = then.text("message").replace("{output.text}", "the output");
-        then.set("message", message.chars().take(500).collect::<String>());
+        let then = closed(then(random, world, Place::Post, "block"));
         rule.with("when", condition(random, world, Place::Post, 2)).with("then", then)
     }
+}
+
+/// Without the output in its message.
+fn closed(mut then: Datum) -> Datum {
+    let message = then.text("message").replace("{output.text}", "the output");
+    then.set("message", message.chars().take(500).collect::<String>());
+    then
 }
 
 fn session(random: &mut Random, world: &World, rules: &[Datum], plan: Plan) -> Datum {

@@ -102,14 +102,12 @@ pub fn group_of(
 /// A dry run, the call itself and its end.
 fn whole(random: &mut Random, case: usize, call: &Datum, output: &Datum) -> Vec<Datum> {
     let id = format!("c{case}");
-    let mut steps = Vec::new();
-    if random.percent(80) {
-        let mut dry_run = Datum::map([("op", "evaluate".into()), ("call", call.clone())]);
-        if !output.is_null() && random.percent(80) {
-            dry_run.set("output", output.clone());
-        }
-        steps.push(dry_run);
+    // Always a dry run: it tells what stands behind the rule at which the reference stops.
+    let mut dry_run = Datum::map([("op", "evaluate".into()), ("call", call.clone())]);
+    if !output.is_null() {
+        dry_run.set("output", output.clone());
     }
+    let mut steps = vec![dry_run];
     steps.push(Datum::map([
         ("op", "begin".into()),
         ("session_id", format!("s{case}").into()),
@@ -125,11 +123,7 @@ fn called(tool: &str, args: Datum) -> Datum {
 }
 
 fn approve(random: &mut Random, case: usize, outcomes: &[&'static str]) -> Datum {
-    Datum::map([
-        ("op", "approve".into()),
-        ("call_id", format!("c{case}").into()),
-        ("outcome", random.word(outcomes).into()),
-    ])
+    Datum::map([("op", "approve".into()), ("call_id", format!("c{case}").into()), ("outcome", random.word(outcomes).into())])
 }
 
 /// D-001: asks before blocks, and several asks.
@@ -173,16 +167,6 @@ fn asks(random: &mut Random) -> Group {
             ("set", Datum::map([("execs", Datum::from(i64::try_from(random.between(0, 3)).unwrap_or(0)))])),
         ])];
         let mut call = whole(random, case, &called("db_query", args), &"ok".into());
-        if call.len() == 2 {
-            // What stands behind an ask only a dry run tells.
-            call.insert(
-                0,
-                Datum::map([
-                    ("op", "evaluate".into()),
-                    ("call", call.first().and_then(|begin| begin.get("call")).cloned().unwrap_or_default()),
-                ]),
-            );
-        }
         let last = call.pop();
         steps.append(&mut call);
         steps.push(approve(random, case, &["approved", "rejected", "timed_out", "timed_out"]));
@@ -194,8 +178,7 @@ fn asks(random: &mut Random) -> Group {
 /// D-002: a person agrees.
 fn granted(random: &mut Random) -> Group {
     let rule = conditional("ask", "pre", "*", json(r#"{"tool.name":{"exists":true}}"#), "ask", "may {tool.name} run?");
-    let observer = conditional("look", "pre", "*", json(r#"{"args.a":{"equals":true}}"#), "block", "looked")
-        .with("mode", "observe");
+    let observer = conditional("look", "pre", "*", json(r#"{"args.a":{"equals":true}}"#), "block", "looked").with("mode", "observe");
     let rules = if random.percent(30) { vec![observer, rule] } else { vec![rule] };
     group_of(random, vec![ruleset("enforce", &Datum::map([]), rules)], Datum::map([]), |random, case| {
         let args = Datum::map([("a", random.percent(50).into())]);
@@ -217,11 +200,7 @@ fn effects(random: &mut Random) -> Group {
         rules.push(conditional("second", "post", "db_*", when, random.word(&["warn", "redact"]), "nor for others"));
     }
     let class = random.word(&["write", "irreversible"]);
-    let tools = if random.percent(60) {
-        json(&format!(r#"{{"db_query":{{"side_effect":"{class}"}}}}"#))
-    } else {
-        Datum::map([])
-    };
+    let tools = if random.percent(60) { json(&format!(r#"{{"db_query":{{"side_effect":"{class}"}}}}"#)) } else { Datum::map([]) };
     group_of(random, vec![ruleset("enforce", &tools, rules)], Datum::map([]), |random, case| {
         let output = random.word(&["SSN 123-45-6789", "bob@example has a row", "ok", "3 rows, 555-12"]);
         whole(random, case, &called("db_query", Datum::map([])), &output.into())
@@ -265,19 +244,10 @@ fn suppressed_twice(random: &mut Random) -> Group {
 /// D-006: session rules that observe, by their own mode or by that of the file.
 fn observing_sessions(random: &mut Random) -> Group {
     let session = |id: &str, limits: &str| {
-        json(&format!(
-            r#"{{"id":"{id}","type":"session","limits":{limits},"then":{{"action":"block","message":"{id} is over","tags":["t"]}}}}"#
-        ))
+        json(&format!(r#"{{"id":"{id}","type":"session","limits":{limits},"then":{{"action":"block","message":"{id} is over","tags":["t"]}}}}"#))
     };
     let mut rules = vec![
-        session(
-            "few",
-            random.word(&[
-                r#"{"max_tool_calls":2}"#,
-                r#"{"max_attempts":3}"#,
-                r#"{"max_calls_per_tool":{"db_query":2}}"#,
-            ]),
-        ),
+        session("few", random.word(&[r#"{"max_tool_calls":2}"#, r#"{"max_attempts":3}"#, r#"{"max_calls_per_tool":{"db_query":2}}"#])),
         session("many", r#"{"max_tool_calls":4,"max_attempts":6}"#),
     ];
     let mode = random.word(&["enforce", "observe"]);
@@ -305,14 +275,11 @@ fn observing_sessions(random: &mut Random) -> Group {
 /// D-007: proposed rules in dry runs, and their limits.
 fn proposed(random: &mut Random) -> Group {
     let when = json(r#"{"args.a":{"equals":true}}"#);
-    let first =
-        ruleset("enforce", &Datum::map([]), vec![conditional("now", "pre", "*", when.clone(), "block", "not a")]);
+    let first = ruleset("enforce", &Datum::map([]), vec![conditional("now", "pre", "*", when.clone(), "block", "not a")]);
     let rules = vec![
         conditional("soon", "pre", "*", json(r#"{"args.b":{"equals":true}}"#), random.word(&["block", "ask"]), "not b"),
         conditional("after", "post", "*", json(r#"{"output.text":{"contains":"row"}}"#), "warn", "no rows"),
-        json(
-            r#"{"id":"limit","type":"session","limits":{"max_tool_calls":2},"then":{"action":"block","message":"two"}}"#,
-        ),
+        json(r#"{"id":"limit","type":"session","limits":{"max_tool_calls":2},"then":{"action":"block","message":"two"}}"#),
     ];
     let second = ruleset("enforce", &Datum::map([]), rules).with("observe_alongside", true);
     group_of(random, vec![first, second], Datum::map([]), |random, case| {
@@ -335,9 +302,7 @@ fn proposed(random: &mut Random) -> Group {
 fn modes(random: &mut Random) -> Group {
     let when = |name: &str| json(&format!(r#"{{"args.{name}":{{"equals":true}}}}"#));
     let mut first = vec![conditional("base", "pre", "*", when("a"), "block", "not a")];
-    first.push(
-        conditional("own", "pre", "*", when("b"), "block", "not b").with("mode", random.word(&["enforce", "observe"])),
-    );
+    first.push(conditional("own", "pre", "*", when("b"), "block", "not b").with("mode", random.word(&["enforce", "observe"])));
     let second = vec![conditional("team", "pre", "*", when("c"), "block", "not c")];
     let (one, two) = if random.percent(60) { ("enforce", "observe") } else { ("observe", "enforce") };
     let documents = vec![ruleset(one, &Datum::map([]), first), ruleset(two, &Datum::map([]), second)];
@@ -367,18 +332,10 @@ fn other_results(random: &mut Random) -> Group {
     let rules = vec![
         conditional("any", "post", "*", json(r#"{"output.text":{"exists":true}}"#), "warn", "it says {output.text}"),
         conditional("python", "post", "*", json(r#"{"output.text":{"contains":"True"}}"#), "warn", "python"),
-        conditional(
-            "json",
-            "post",
-            "*",
-            json(r#"{"output.text":{"contains_any":["true","\"k\"","null"]}}"#),
-            "warn",
-            "json",
-        ),
+        conditional("json", "post", "*", json(r#"{"output.text":{"contains_any":["true","\"k\"","null"]}}"#), "warn", "json"),
     ];
     group_of(random, vec![ruleset("enforce", &read_tools(), rules)], Datum::map([]), |random, case| {
-        let outputs =
-            [r#"{"k":"v"}"#, "true", "[1,null,true]", r#"{"k":[true,{"n":null}]}"#, "7", "false", r#""text""#];
+        let outputs = [r#"{"k":"v"}"#, "true", "[1,null,true]", r#"{"k":[true,{"n":null}]}"#, "7", "false", r#""text""#];
         let output = json(random.word(&outputs));
         let mut steps = whole(random, case, &called("db_query", Datum::map([])), &output);
         steps.retain(|step| step.text("op") != "evaluate");
@@ -424,8 +381,7 @@ fn structured_results(random: &mut Random) -> Group {
 
 /// D-013: paths that the reference does not see, or not as what they are.
 fn paths(random: &mut Random) -> Group {
-    let rule =
-        json(r#"{"id":"box","type":"sandbox","tool":"*","within":["/workspace"],"message":"outside of the box"}"#);
+    let rule = json(r#"{"id":"box","type":"sandbox","tool":"*","within":["/workspace"],"message":"outside of the box"}"#);
     group_of(random, vec![ruleset("enforce", &Datum::map([]), vec![rule])], Datum::map([]), |random, case| {
         let args = json(random.word(&[
             r#"{"items":["/etc/passwd"]}"#,
@@ -458,8 +414,9 @@ fn paths(random: &mut Random) -> Group {
 
 /// D-014: hosts that the reference does not see, or not as what they are.
 fn hosts(random: &mut Random) -> Group {
-    let rule =
-        json(r#"{"id":"net","type":"sandbox","tool":"*","allows":{"domains":["a.com"]},"message":"not that host"}"#);
+    let rule = json(
+        r#"{"id":"net","type":"sandbox","tool":"*","allows":{"domains":["a.com"]},"message":"not that host"}"#,
+    );
     group_of(random, vec![ruleset("enforce", &Datum::map([]), vec![rule])], Datum::map([]), |random, case| {
         let args = json(random.word(&[
             r#"{"url":"https://a.com/x"}"#,
@@ -502,13 +459,8 @@ fn secret_messages(random: &mut Random) -> Group {
     group_of(random, vec![ruleset("enforce", &Datum::map([]), rules)], Datum::map([]), |random, case| {
         let mut args = Datum::map([("go", random.percent(80).into())]);
         args.set("password", random.word(&["hunter2", "long enough to matter"]));
-        let note = random.word(&[
-            "plain",
-            "key sk-abcdefghijklmnopqrstuv1 here",
-            "tab\there",
-            "glpat-ABCDEFGHIJKLMNOPQRST",
-            "bell\u{7}",
-        ]);
+        let note =
+            random.word(&["plain", "key sk-abcdefghijklmnopqrstuv1 here", "tab\there", "glpat-ABCDEFGHIJKLMNOPQRST", "bell\u{7}"]);
         args.set("note", note);
         whole(random, case, &called("db_query", args), &"ok".into())
     })
@@ -526,14 +478,13 @@ fn variables(random: &mut Random) -> Group {
     })
 }
 
-/// D-018: characters that are words only for one of the two.
+/// D-018: letters that only Python takes for an `i`; and characters that other engines do not take for words.
 fn words(random: &mut Random) -> Group {
     let pattern = random.word(&[r"^\w+$", r"a\b", "(?i)^istanbul$"]);
     let when = Datum::map([("args.text", Datum::map([("matches", pattern.into())]))]);
     let rules = vec![conditional("word", "pre", "*", when, "block", "a word")];
     group_of(random, vec![ruleset("enforce", &Datum::map([]), rules)], Datum::map([]), |random, case| {
-        let text =
-            random.word(&["m\u{b2}", "a\u{301}", "x\u{bd}", "\u{130}stanbul", "\u{131}stanbul", "plain", "a\u{200d}b"]);
+        let text = random.word(&["m\u{b2}", "a\u{301}", "x\u{bd}", "\u{130}stanbul", "\u{131}stanbul", "plain", "a\u{200d}b"]);
         whole(random, case, &called("db_query", Datum::map([("text", text.into())])), &"ok".into())
     })
 }
@@ -553,13 +504,7 @@ fn tool_names(random: &mut Random) -> Group {
 /// D-020: commands that are no strings.
 fn commands(random: &mut Random) -> Group {
     group_of(random, vec![ruleset("enforce", &Datum::map([]), any_rule())], Datum::map([]), |random, case| {
-        let args = json(random.word(&[
-            r#"{"command":5}"#,
-            r#"{"command":["ls"]}"#,
-            r#"{"command":null}"#,
-            r#"{"command":"ls"}"#,
-            "{}",
-        ]));
+        let args = json(random.word(&[r#"{"command":5}"#, r#"{"command":["ls"]}"#, r#"{"command":null}"#, r#"{"command":"ls"}"#, "{}"]));
         whole(random, case, &called("Bash", args), &"ok".into())
     })
 }
@@ -579,14 +524,7 @@ fn texts(random: &mut Random) -> Group {
 /// D-022: dry runs of a guard with a principal.
 fn principals(random: &mut Random) -> Group {
     let rules = vec![
-        conditional(
-            "role",
-            "pre",
-            "*",
-            json(r#"{"principal.role":{"equals":"viewer"}}"#),
-            "block",
-            "{principal.role} may not",
-        ),
+        conditional("role", "pre", "*", json(r#"{"principal.role":{"equals":"viewer"}}"#), "block", "{principal.role} may not"),
         conditional("nobody", "pre", "*", json(r#"{"principal.role":{"exists":false}}"#), "block", "nobody may not"),
     ];
     let world = World::new(random);
@@ -599,11 +537,7 @@ fn principals(random: &mut Random) -> Group {
         if random.percent(30) {
             call.set("principal", json(random.word(&["null", r#"{"role":"admin"}"#])));
         }
-        let mut steps = whole(random, case, &call, &"ok".into());
-        if steps.len() == 2 {
-            steps.insert(0, Datum::map([("op", "evaluate".into()), ("call", call)]));
-        }
-        steps
+        whole(random, case, &call, &"ok".into())
     })
 }
 
@@ -611,18 +545,7 @@ fn principals(random: &mut Random) -> Group {
 fn redacted(random: &mut Random) -> Group {
     group_of(random, vec![ruleset("enforce", &Datum::map([]), any_rule())], Datum::map([]), |random, case| {
         let mut args = Datum::map([]);
-        let key = random.word(&[
-            "userPassword",
-            "clientSecret",
-            "accessToken",
-            "passwd",
-            "cookie",
-            "jwt",
-            "pin",
-            "title",
-            "sshkey",
-            "auth_header",
-        ]);
+        let key = random.word(&["userPassword", "clientSecret", "accessToken", "passwd", "cookie", "jwt", "pin", "title", "sshkey", "auth_header"]);
         args.set(key, random.word(&["a", "b c"]));
         let command = random.word(&[
             "mkdir -p /tmp/a/b",
@@ -643,8 +566,7 @@ fn redacted(random: &mut Random) -> Group {
 
 /// D-024: commands that the reference takes for reading.
 fn classes(random: &mut Random) -> Group {
-    let rules =
-        vec![conditional("rows", "post", "Bash", json(r#"{"output.text":{"contains":"row"}}"#), "warn", "rows")];
+    let rules = vec![conditional("rows", "post", "Bash", json(r#"{"output.text":{"contains":"row"}}"#), "warn", "rows")];
     group_of(random, vec![ruleset("enforce", &Datum::map([]), rules)], Datum::map([]), |random, case| {
         let command = random.word(&[
             "cat f & rm x",

@@ -368,6 +368,17 @@ fn options_extend_the_language() {
     assert_eq!(leaf.operand.value.text(), "{\"than\":5}");
     let (_, findings) = load_all(&[("t", &when("{args.x: {is_old: .nan}}"))], &options);
     assert_eq!(codes(&findings), ["E_TYPE"], "what JSON cannot write cannot be asked");
+    let names = |operators: &[&str], selectors: &[&str]| {
+        let list = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        Options { operators: list(operators), selectors: list(selectors), ..Options::default() }
+    };
+    let text = when("{args.x: {equals: 1}}");
+    for (options, count) in
+        [(names(&["equals", "", "fine"], &[]), 2), (names(&[], &["args", "result", "all", "a.b", "", "fine"]), 5)]
+    {
+        let (_, findings) = load_all(&[("t", &text)], &options);
+        assert_eq!(codes(&findings), vec!["E_OPTION"; count], "{findings:?}");
+    }
     let warn = Options { unknown_selectors: UnknownSelectors::Warn, ..Options::default() };
     let (composition, findings) = load_all(&[("t", &when("{arg.x: {exists: true}}"))], &warn);
     assert!(!has_errors(&findings));

@@ -211,6 +211,16 @@ fn of_table(table: &[u32]) -> ClassUnicode {
 
 /// The ranges of a set, in both cases where case is ignored.
 pub(super) fn ranges(set: &Set) -> ClassUnicode {
+    if let [Item::Range(first, last)] = set.items.as_slice()
+        && first == last
+        && first.is_ascii_alphabetic()
+        && set.flags.ignore_case
+        && (set.flags.ascii || !matches!(first, 'k' | 'K' | 's' | 'S'))
+    {
+        // Most letters have no further case: what the table would say, without asking it for each letter of a pattern.
+        let (upper, lower) = (first.to_ascii_uppercase(), first.to_ascii_lowercase());
+        return class_of([(upper, upper), (lower, lower)]);
+    }
     let mut class = class_of(set.items.iter().filter_map(|item| match item {
         Item::Range(first, last) => Some((*first, *last)),
         Item::Category { .. } => None,
