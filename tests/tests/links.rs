@@ -126,5 +126,5 @@ fn a_long_chain_of_links_is_answered() {
     });
     // Where it leads is out, and too far for a system to follow: either way it is not inside.
     assert_eq!(sandbox.action(&format!("in/l{}/file", LINKS - 1)), "block");
-    assert_eq!(sandbox.action(&format!("in/{}file", "sub/../".repeat(1000))), "allow");
+    assert_eq!(sandbox.action(&format!("in/{}file", "sub/../".repeat(100))), "allow");
 }

@@ -83,7 +83,7 @@ impl Answer {
     /// The refusal.
     pub fn result(&self) -> Result<Value, Box<Refusal>> {
         let raw = self.outcome.as_deref().map_err(Clone::clone)?;
-        Ok(serde_json::from_str(raw.get()).unwrap_or(Value::Null))
+        Ok(as_value(raw.get()))
     }
 
     /// `error`, when the answer is one.
@@ -108,6 +108,20 @@ impl Answer {
     }
 }
 
+/// JSON text as a value. A number beyond every float becomes its text: all the rest of the answer can still be compared.
+fn as_value(json: &str) -> Value {
+    if let Ok(value) = serde_json::from_str(json) {
+        return value;
+    }
+    if let Ok(members) = serde_json::from_str::<BTreeMap<String, Box<RawValue>>>(json) {
+        return members.into_iter().map(|(name, member)| (name, as_value(member.get()))).collect();
+    }
+    match serde_json::from_str::<Vec<Box<RawValue>>>(json) {
+        Ok(items) => items.iter().map(|item| as_value(item.get())).collect(),
+        Err(_) => Value::String(json.to_owned()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -120,6 +134,13 @@ mod tests {
         assert_eq!(answer.raw_member(&["result", "n"]).as_deref(), Some("1.0"));
         assert_eq!(answer.raw_member(&["result", "big"]).as_deref(), Some("123456789012345678901234567890"));
         assert_eq!(answer.raw_member(&["result", "none"]), None);
+    }
+
+    #[test]
+    fn a_number_beyond_every_float_hides_nothing_else() {
+        let line = r#"{"id":1,"ok":true,"result":{"a":[1,1e400],"b":{"c":true}}}"#;
+        let (_, answer) = Answer::read(line.to_owned()).unwrap();
+        assert_eq!(answer.result().unwrap(), serde_json::json!({ "a": [1, "1e400"], "b": { "c": true } }));
     }
 
     #[test]
