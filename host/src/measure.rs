@@ -54,13 +54,14 @@ pub struct Instance {
 }
 
 impl Instance {
-    /// Compiles a ruleset without sandboxes, which is the policy from then on.
+    /// Compiles rulesets without sandboxes, which are the policy from then on.
     ///
     /// # Errors
-    /// The ruleset does not load.
-    pub fn prepare(&mut self, yaml: &str, options: &str) -> Result<(), String> {
-        let ruleset = Document { name: "rules.yaml".to_owned(), text: yaml.to_owned() };
-        let source = Source { rulesets: vec![ruleset], workflow: None, options: options.to_owned() };
+    /// They do not load.
+    pub fn prepare(&mut self, rulesets: &[String], options: &str) -> Result<(), String> {
+        let document = |text: &String| Document { name: "rules.yaml".to_owned(), text: text.clone() };
+        let rulesets = rulesets.iter().map(document).collect();
+        let source = Source { rulesets, workflow: None, options: options.to_owned() };
         let prepared = self.decider.prepare(&source, &mut Links::replay(&[])).map_err(reason)?;
         self.policy = Some(prepared.map_err(|failure| failure.message)?.resource);
         Ok(())

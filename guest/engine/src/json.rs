@@ -7,6 +7,7 @@
 //! [`tape`] reads, [`value`] looks, [`number`] compares exactly, [`write`] makes texts.
 
 mod number;
+mod plain;
 mod tape;
 mod value;
 pub mod write;

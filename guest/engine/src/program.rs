@@ -39,7 +39,7 @@ use std::sync::Arc;
 pub use compile::{Compiler, OPERATORS};
 pub use message::{Expanded, Message, MessageRedaction};
 pub use pattern::Pattern;
-pub use scan::{Fired, FiredRules, Scan};
+pub use scan::{Fired, FiredRules, Outcomes, Scan};
 
 use self::expression::Expression;
 use self::selector::Selector;
@@ -176,6 +176,20 @@ impl<'p> RuleList<'p> {
         } else if !list.is_empty() {
             self.others.push(list);
         }
+    }
+}
+
+impl RuleList<'_> {
+    /// How many preconditions or postconditions are left; a sandbox rule may be counted twice.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.others.iter().fold(self.first.len(), |sum, list| sum + list.len())
+    }
+
+    /// Whether none is left.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 }
 

@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 
+use super::plain::plain;
 use super::value::Value;
 
 /// Deepest nesting of lists and maps that is read.
@@ -483,7 +484,7 @@ impl Scanner<'_> {
                     plain_from = self.at;
                 }
                 Some(0..=0x1f) => return Err(self.syntax("control character in a string")),
-                Some(_) => self.at += 1,
+                Some(_) => self.at += plain(self.bytes.get(self.at..).unwrap_or_default()),
                 None => return Err(self.syntax("string without end")),
             }
         }
@@ -570,17 +571,22 @@ impl Scanner<'_> {
         if self.nodes.len() <= first + 2 {
             return Ok(());
         }
-        let mut keys: Vec<&str> = Vec::new();
-        let mut key = first;
-        while key < self.nodes.len() {
-            keys.push(self.characters(key));
-            key = self.after(key + 1);
+        let mut keys = std::iter::successors(Some(first), |key| Some(self.after(key + 1)))
+            .take_while(|key| *key < self.nodes.len())
+            .map(|key| self.characters(key));
+        // Most maps have few keys, and need no allocation.
+        let mut few = [""; PAIRWISE_KEYS];
+        let mut count = 0;
+        for (place, key) in few.iter_mut().zip(&mut keys) {
+            (*place, count) = (key, count + 1);
         }
-        let duplicate = if keys.len() <= PAIRWISE_KEYS {
-            keys.iter().enumerate().any(|(place, one)| keys.iter().skip(place + 1).any(|other| one == other))
+        let few = few.get(..count).unwrap_or_default();
+        let duplicate = if let Some(further) = keys.next() {
+            let mut all: Vec<&str> = few.iter().copied().chain([further]).chain(keys).collect();
+            all.sort_unstable();
+            all.windows(2).any(|pair| pair.first() == pair.last())
         } else {
-            keys.sort_unstable();
-            keys.windows(2).any(|pair| pair.first() == pair.last())
+            few.iter().enumerate().any(|(place, one)| few.iter().skip(place + 1).any(|other| one == other))
         };
         if duplicate {
             let at = self.nodes.get(index).map_or(0, |node| node.start as usize);

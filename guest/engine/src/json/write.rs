@@ -1,34 +1,33 @@
 //! Makes JSON texts: compact, UTF-8, keys in the order they are written.
 
+use super::plain::plain;
 use super::{Number, Value};
 
 const HEX: [char; 16] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'];
 
 /// Appends a string with quotes and escapes.
 pub fn string(out: &mut String, text: &str) {
+    out.reserve(text.len() + 2);
     out.push('"');
-    let mut plain_from = 0;
-    for (at, byte) in text.bytes().enumerate() {
-        let escape = match byte {
-            b'"' => "\\\"",
-            b'\\' => "\\\\",
-            b'\n' => "\\n",
-            b'\r' => "\\r",
-            b'\t' => "\\t",
-            0..=0x1f => "",
-            _ => continue,
-        };
-        out.push_str(text.get(plain_from..at).unwrap_or(""));
-        plain_from = at + 1;
-        if escape.is_empty() {
-            out.push_str("\\u00");
-            out.push(HEX.get(usize::from(byte >> 4)).copied().unwrap_or('0'));
-            out.push(HEX.get(usize::from(byte & 15)).copied().unwrap_or('0'));
-        } else {
-            out.push_str(escape);
+    let mut rest = text;
+    loop {
+        let (copied, special) = rest.split_at_checked(plain(rest.as_bytes())).unwrap_or((rest, ""));
+        out.push_str(copied);
+        let Some(byte) = special.bytes().next() else { break };
+        match byte {
+            b'"' => out.push_str("\\\""),
+            b'\\' => out.push_str("\\\\"),
+            b'\n' => out.push_str("\\n"),
+            b'\r' => out.push_str("\\r"),
+            b'\t' => out.push_str("\\t"),
+            control => {
+                out.push_str("\\u00");
+                out.push(HEX.get(usize::from(control >> 4)).copied().unwrap_or('0'));
+                out.push(HEX.get(usize::from(control & 15)).copied().unwrap_or('0'));
+            }
         }
+        rest = special.get(1..).unwrap_or_default();
     }
-    out.push_str(text.get(plain_from..).unwrap_or(""));
     out.push('"');
 }
 

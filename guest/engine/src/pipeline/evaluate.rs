@@ -3,7 +3,7 @@
 use super::ask::{self, Known, Round};
 use super::fault;
 use super::postconditions;
-use super::ticket::{Stage, Ticket};
+use super::ticket::{Facts, Stage, Ticket};
 use crate::call::{self, Call, MAX_CALL_BYTES, Output, Principal, Purpose, Subject, sensitive};
 use crate::documents::ruleset::{Mode, PreAction};
 use crate::inquiry::{Answer, Step};
@@ -17,7 +17,7 @@ use crate::sandbox::{Touched, Verdict};
 /// `policy.evaluate`
 #[must_use]
 pub fn evaluate(rules: &Rules, text: &str, output: Option<&str>) -> Step<Json> {
-    step(rules, text, output, Ticket::new(Stage::Evaluate, text))
+    step(rules, text, output, Facts::default())
 }
 
 /// `policy.resume-evaluate`
@@ -27,13 +27,13 @@ pub fn resume(rules: &Rules, text: &str, output: Option<&str>, ticket: &str, ans
         Ok(mut ticket) => {
             let asked = std::mem::take(&mut ticket.asked);
             ask::absorb(&mut ticket.facts, &asked, answers);
-            step(rules, text, output, ticket)
+            step(rules, text, output, ticket.facts)
         }
         Err(error) => Step::Done(blocked("", &error.to_string())),
     }
 }
 
-fn step(rules: &Rules, text: &str, output: Option<&str>, ticket: Ticket) -> Step<Json> {
+fn step(rules: &Rules, text: &str, output: Option<&str>, facts: Facts) -> Step<Json> {
     let tape = match call::read_text(text) {
         Ok(tape) => tape,
         Err(invalid) => return Step::Done(blocked("", &invalid.reason)),
@@ -52,7 +52,7 @@ fn step(rules: &Rules, text: &str, output: Option<&str>, ticket: Ticket) -> Step
         },
         None => None,
     };
-    let known = Known::of(&ticket.facts);
+    let known = Known::of(&facts);
     let mut subject = known.subject(rules, &call);
     if let Principal::Static(principal) = call.principal {
         subject.principal = principal;
@@ -63,17 +63,22 @@ fn step(rules: &Rules, text: &str, output: Option<&str>, ticket: Ticket) -> Step
     after.output = output.map(|value| Output { value, text: output_text.as_deref() });
     let touched = rules.touched(&call);
 
-    let facts = &ticket.facts;
     let mut round = Round::default();
     round.links(touched.as_ref(), &known);
-    round.selectors(rules, &subject, facts);
+    round.selectors(rules, &subject, &facts);
     let mut before_operators = 0;
     if round.is_empty() && !rules.needs.operators.is_empty() {
         let before = rules.program.scan(Phase::Pre, subject);
         before_operators = before.operator_calls().len();
-        round.operators_of_both(&before, after.output.is_some().then(|| rules.program.scan(Phase::Post, after)), facts);
+        round.operators_of_both(
+            &before,
+            after.output.is_some().then(|| rules.program.scan(Phase::Post, after)),
+            &facts,
+        );
     }
     if !round.is_empty() {
+        let mut ticket = Ticket::new(Stage::Evaluate, text);
+        ticket.facts = facts;
         return Step::Ask(round.into_inquiry(ticket));
     }
     if let Some(trouble) = &facts.failed {
@@ -142,10 +147,8 @@ impl<'r> Report<'r> {
         let rules = self.rules;
         let program = &rules.program;
         let tool = program.rules_for(subject.call.tool);
-        let mut fired = program.scan(Phase::Pre, *subject).fired(operators).peekable();
-        for &index in tool.pre {
-            let Some(rule) = program.rules().get(index) else { continue };
-            let hit = fired.next_if(|fired| fired.rule == index);
+        let before = self.count;
+        for (rule, hit) in program.scan(Phase::Pre, *subject).outcomes(operators, self.looks_at_all()) {
             let Body::Pre { action, .. } = &rule.body else { continue };
             if self.skips(rule) {
                 continue;
@@ -156,6 +159,9 @@ impl<'r> Report<'r> {
                 Hit { message: expanded.text, policy_error }
             });
             self.pre(rule, "precondition", *action, hit);
+        }
+        if !self.looks_at_all() {
+            self.count = before + tool.pre.len() as u64;
         }
         self.builtin(subject.call);
         for &index in tool.sandbox {
@@ -179,6 +185,11 @@ impl<'r> Report<'r> {
     /// The reference leaves proposed rules out; here they are shown as observed (engine.md §16 row 32).
     fn skips(&self, rule: &Rule) -> bool {
         rule.candidate && self.rules.options.reference()
+    }
+
+    /// Whether rules that hold must be looked at one by one: to be written down, or because some do not count.
+    fn looks_at_all(&self) -> bool {
+        self.rules.options.detail == Detail::All || self.rules.has_candidates && self.rules.options.reference()
     }
 
     fn pre(&mut self, rule: &Rule, kind: &str, action: PreAction, hit: Option<Hit>) {
@@ -207,10 +218,8 @@ impl<'r> Report<'r> {
     fn after(&mut self, subject: &Subject<'_>, operators: &[Result<bool, String>]) {
         let rules = self.rules;
         let program = &rules.program;
-        let mut fired = program.scan(Phase::Post, *subject).fired(operators).peekable();
-        for &index in program.rules_for(subject.call.tool).post {
-            let Some(rule) = program.rules().get(index) else { continue };
-            let hit = fired.next_if(|fired| fired.rule == index);
+        let before = self.count;
+        for (rule, hit) in program.scan(Phase::Post, *subject).outcomes(operators, self.looks_at_all()) {
             let Body::Post { action, .. } = &rule.body else { continue };
             if self.skips(rule) {
                 continue;
@@ -227,6 +236,9 @@ impl<'r> Report<'r> {
                 self.warn_reasons.push(hit.message.clone());
             }
             self.result(&rule.id, "postcondition", action.as_str(), &rule.tags, hit, observes);
+        }
+        if !self.looks_at_all() {
+            self.count = before + program.rules_for(subject.call.tool).post.len() as u64;
         }
     }
 

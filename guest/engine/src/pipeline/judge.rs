@@ -7,6 +7,7 @@ use super::ticket::{Facts, HookFact};
 use crate::call::{Subject, sensitive};
 use crate::documents::ruleset::{Approval, Mode, PreAction, TimeoutAction};
 use crate::json::write::{Items, Object};
+use crate::options::Detail;
 use crate::program::{Body, Phase, Rule};
 use crate::record::rules::{Failed, Records};
 use crate::rules::Rules;
@@ -183,11 +184,8 @@ impl Bench<'_> {
 
     fn preconditions(&mut self, operators: &[Result<bool, String>]) -> Option<Verdict> {
         let program = &self.rules.program;
-        let list = program.rules_for(self.subject.call.tool).pre;
-        let mut fired = program.scan(Phase::Pre, *self.subject).fired(operators).peekable();
-        for &index in list {
-            let Some(rule) = program.rules().get(index) else { continue };
-            let hit = fired.next_if(|fired| fired.rule == index);
+        let all = self.rules.options.detail == Detail::All;
+        for (rule, hit) in program.scan(Phase::Pre, *self.subject).outcomes(operators, all) {
             if rule.candidate {
                 continue;
             }

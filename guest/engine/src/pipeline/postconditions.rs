@@ -7,7 +7,7 @@ use crate::call::{Output, Subject};
 use crate::documents::ruleset::{Mode, PostAction, SideEffect};
 use crate::json::write::{self, Items, Object};
 use crate::json::{Json, Value};
-use crate::options::PostEffects;
+use crate::options::{Detail, PostEffects};
 use crate::program::{Body, Phase, Rule, text};
 use crate::record::rules::{Failed, Records};
 use crate::redaction::MARK;
@@ -83,15 +83,13 @@ struct Bench<'b> {
 impl Bench<'_> {
     fn run(&mut self, operators: &[Result<bool, String>]) {
         let program = &self.rules.program;
+        let all = self.rules.options.detail == Detail::All;
         // Proposed rules come last, whatever their place in the files.
         for proposed in [false, true] {
             if proposed && !self.rules.has_candidates {
                 break;
             }
-            let mut fired = program.scan(Phase::Post, *self.subject).fired(operators).peekable();
-            for &index in program.rules_for(self.subject.call.tool).post {
-                let Some(rule) = program.rules().get(index) else { continue };
-                let hit = fired.next_if(|fired| fired.rule == index);
+            for (rule, hit) in program.scan(Phase::Post, *self.subject).outcomes(operators, all) {
                 if rule.candidate != proposed {
                     continue;
                 }

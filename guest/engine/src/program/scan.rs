@@ -3,11 +3,12 @@
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
+use std::iter::Peekable;
 
 use super::expression::{Expression, Facts, Test, Trouble};
 use super::index::{Index, Seen};
 use super::selector::Resolved;
-use super::{Phase, Program};
+use super::{Phase, Program, Rule, RuleList};
 use crate::call::Subject;
 use crate::inquiry::OperatorCall;
 use crate::json::{Builder, Literal, Value};
@@ -16,6 +17,7 @@ use crate::json::{Builder, Literal, Value};
 #[derive(Debug)]
 pub struct Scan<'p: 'c, 'c> {
     program: &'p Program,
+    phase: Phase,
     subject: Subject<'c>,
     /// Most tools have one part.
     first: Option<Part<'p>>,
@@ -52,6 +54,33 @@ pub struct FiredRules<'p, 'c, 'o> {
 /// Values that were looked up last, each under its selector's number modulo the length.
 type Recent<'v> = [Cell<Option<(u32, Resolved<'v>)>>; 4];
 
+/// Rule by rule, with what fired. Ascending.
+#[derive(Debug)]
+pub struct Outcomes<'p, 'c, 'o> {
+    program: &'p Program,
+    /// None: only rules that fire.
+    list: Option<RuleList<'p>>,
+    fired: Peekable<FiredRules<'p, 'c, 'o>>,
+}
+
+impl<'p> Iterator for Outcomes<'p, '_, '_> {
+    type Item = (&'p Rule, Option<Fired>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let (index, hit) = match &mut self.list {
+            Some(list) => {
+                let index = *list.next()?;
+                (index, self.fired.next_if(|fired| fired.rule == index))
+            }
+            None => {
+                let hit = self.fired.next()?;
+                (hit.rule, Some(hit))
+            }
+        };
+        Some((self.program.rules().get(index)?, hit))
+    }
+}
+
 /// Answers of custom operators, by question.
 #[derive(Debug)]
 struct Answers<'o> {
@@ -81,7 +110,7 @@ impl<'p, 'c> Scan<'p, 'c> {
             let part = Part { index, seen: index.see(&program.selectors, &subject), from: 0 };
             if first.is_none() { first = Some(part) } else { others.push(part) }
         }
-        Self { program, subject, first, others }
+        Self { program, phase, subject, first, others }
     }
 
     /// Custom operators on the values that the rules may see; each distinct call once.
@@ -97,6 +126,18 @@ impl<'p, 'c> Scan<'p, 'c> {
     pub fn fired<'o>(self, operators: &'o [Result<bool, String>]) -> FiredRules<'p, 'c, 'o> {
         let answers = Answers { places: self.questions(), list: operators };
         FiredRules { scan: self, answers, recent: Recent::default() }
+    }
+
+    /// Rules with what came of them, lazily and in order: all that are for the tool and phase, or, with `all` unset, only
+    /// those that fire. The others are not touched then, however many they are.
+    #[must_use]
+    pub fn outcomes<'o>(self, operators: &'o [Result<bool, String>], all: bool) -> Outcomes<'p, 'c, 'o> {
+        let program = self.program;
+        let list = all.then(|| {
+            let tool = program.rules_for(self.subject.call.tool);
+            if self.phase == Phase::Pre { tool.pre } else { tool.post }
+        });
+        Outcomes { program, list, fired: self.fired(operators).peekable() }
     }
 
     /// Each call of a custom operator with its place, in the order of rules and leaves.
@@ -154,7 +195,7 @@ impl Iterator for FiredRules<'_, '_, '_> {
 
     fn next(&mut self) -> Option<Fired> {
         loop {
-            let Scan { program, subject, first, others } = &mut self.scan;
+            let Scan { program, subject, first, others, .. } = &mut self.scan;
             let (rule, part) = if others.is_empty() {
                 let part = first.as_mut()?;
                 (part.next()?, part)

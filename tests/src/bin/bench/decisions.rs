@@ -36,7 +36,7 @@ pub fn measure(component: &Component, effort: Effort) -> Result<Vec<Row>, String
         let mut row = bench.evaluate(effort)?;
         row.target = Some(target);
         if rules <= 100 {
-            row.sdk = processes::sdk(&workload::ruleset(rules, tools), &workload::calls(tools), effort)?;
+            row.sdk = processes::sdk(&workload::rulesets(rules, tools).concat(), &workload::calls(tools), effort)?;
         }
         rows.push(row);
         runs.push(bench.run(effort)?);
@@ -74,10 +74,10 @@ fn one_tool(component: &Component, effort: Effort) -> Result<Vec<Row>, String> {
 
 /// A pattern that takes a backtracking engine years.
 fn redos(component: &Component, effort: Effort) -> Result<Vec<Row>, String> {
-    let (yaml, call) = workload::redos();
-    let native = Native::load(&yaml, FIRED)?;
+    let (rulesets, call) = workload::redos();
+    let native = Native::load(&rulesets, FIRED)?;
     let mut instance = component.instantiate()?;
-    instance.prepare(&yaml, FIRED)?;
+    instance.prepare(&rulesets, FIRED)?;
     let row = Row {
         what: "evaluate (a+)+$, 10000 × a".to_owned(),
         rules: Some(1),
@@ -100,10 +100,10 @@ struct Bench {
 
 impl Bench {
     fn new(component: &Component, rules: usize, tools: usize, options: &str) -> Result<Self, String> {
-        let yaml = workload::ruleset(rules, tools);
-        let native = Native::load(&yaml, options)?;
+        let rulesets = workload::rulesets(rules, tools);
+        let native = Native::load(&rulesets, options)?;
         let mut instance = component.instantiate()?;
-        instance.prepare(&yaml, options)?;
+        instance.prepare(&rulesets, options)?;
         Ok(Self { rules, tools, native, instance, calls: workload::calls(tools) })
     }
 
@@ -173,10 +173,10 @@ impl<'c> Turn<'c> {
 pub struct Native(Policy);
 
 impl Native {
-    /// A policy of one ruleset.
-    pub fn load(yaml: &str, options: &str) -> Result<Self, String> {
-        let ruleset = Document { name: "rules.yaml".to_owned(), text: yaml.to_owned() };
-        let mut preparation = Preparation::new(vec![ruleset], None, options.to_owned());
+    /// A policy of some rulesets.
+    pub fn load(rulesets: &[String], options: &str) -> Result<Self, String> {
+        let document = |text: &String| Document { name: "rules.yaml".to_owned(), text: text.clone() };
+        let mut preparation = Preparation::new(rulesets.iter().map(document).collect(), None, options.to_owned());
         loop {
             match preparation.advance(512).map_err(|failure| failure.message)? {
                 Progress::More => {}

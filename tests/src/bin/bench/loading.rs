@@ -35,9 +35,9 @@ pub fn measure(component: &Component, effort: Effort) -> Result<Vec<Row>, String
 }
 
 fn load(component: &Component, rules: usize, tools: usize, effort: Effort) -> Result<Row, String> {
-    let yaml = workload::ruleset(rules, tools);
-    let native = each(effort, &mut || Native::load(&yaml, FIRED).map(drop))?;
-    let component = each(effort, &mut || component.instantiate()?.prepare(&yaml, FIRED))?;
+    let rulesets = workload::rulesets(rules, tools);
+    let native = each(effort, &mut || Native::load(&rulesets, FIRED).map(drop))?;
+    let component = each(effort, &mut || component.instantiate()?.prepare(&rulesets, FIRED))?;
     Ok(Row {
         what: "load (component: instantiate + load)".to_owned(),
         rules: Some(rules),
@@ -51,11 +51,11 @@ fn load(component: &Component, rules: usize, tools: usize, effort: Effort) -> Re
 
 /// What one more decider adds to the resident memory of this process. None where the system does not say.
 fn memory(component: &Component) -> Result<Option<Row>, String> {
-    let yaml = workload::ruleset(10, 1);
+    let rulesets = workload::rulesets(10, 1);
     let call = workload::calls(1).pop().unwrap_or_default();
     let ready = || -> Result<Instance, String> {
         let mut instance = component.instantiate()?;
-        instance.prepare(&yaml, FIRED)?;
+        instance.prepare(&rulesets, FIRED)?;
         instance.evaluate(&call)?;
         Ok(instance)
     };

@@ -26,7 +26,7 @@ pub fn measure(effort: Effort) -> Result<Vec<Row>, String> {
 
 fn cold_start(host: &Path, folder: &Path, effort: Effort) -> Result<Row, String> {
     let rules = folder.join("rules.yaml");
-    fs::write(&rules, workload::ruleset(100, 4)).map_err(|error| format!("{}: {error}", rules.display()))?;
+    fs::write(&rules, workload::rulesets(100, 4).concat()).map_err(|error| format!("{}: {error}", rules.display()))?;
     let call = workload::calls(4).into_iter().next().unwrap_or_default();
     let mut check = Command::new(host);
     check.arg("check").arg("--rules").arg(&rules).arg(&call).env("EDICTUM_CACHE_DIR", folder.join("cache"));

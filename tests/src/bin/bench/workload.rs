@@ -2,6 +2,7 @@
 //! list, a number. Arguments are about 384 bytes. Of eight calls one is blocked.
 
 use std::fmt::Write as _;
+use std::ops::Range;
 
 /// Tools that rules are for, the first so many.
 const TOOLS: [&str; 4] = ["Bash", "Write", "mcp__db__query", "http_fetch"];
@@ -11,12 +12,19 @@ pub fn tool(number: usize) -> String {
     TOOLS.get(number).map_or_else(|| format!("mcp__server_{}__tool_{number}", number % 7), |name| (*name).to_owned())
 }
 
-/// So many rules, spread over so many tools in turn.
-pub fn ruleset(rules: usize, tools: usize) -> String {
+/// Rules of one file: files have a bound.
+const PER_FILE: usize = 2_500;
+
+/// So many rules, spread over so many tools in turn, in as few files as can be.
+pub fn rulesets(rules: usize, tools: usize) -> Vec<String> {
+    (0..rules).step_by(PER_FILE).map(|first| ruleset(first..rules.min(first + PER_FILE), tools)).collect()
+}
+
+fn ruleset(rules: Range<usize>, tools: usize) -> String {
     let mut yaml = String::from(
         "apiVersion: edictum/v1\nkind: Ruleset\nmetadata: {name: bench}\ndefaults: {mode: enforce}\nrules:\n",
     );
-    for number in 0..rules {
+    for number in rules {
         // Each tool gets the whole mix.
         let (tool, when) = (tool(number % tools), condition(number / tools, number));
         let _ = writeln!(
@@ -61,10 +69,11 @@ fn call(number: usize, tool: &str) -> String {
             "cd /home/dev/project-{number} && git status --short && cargo test --workspace -- --nocapture | tail -n {number}0"
         )
     };
+    let milliseconds = 1_000 * (number + 1);
     let text =
         "The quick brown fox jumps over the lazy dog near the river bank, then rests under an old oak until dusk.";
     format!(
-        r#"{{"tool":"{tool}","session_id":"s-{number}","call_id":"c-{number}","environment":"production","principal":{{"user_id":"u-{number}","role":"developer"}},"args":{{"command":"{command}","file_path":"/home/dev/project-{number}/src/main.rs","branch":"feature-{number}","mode":"normal","timeout":{number}000,"dry_run":false,"description":"{text}","note":"line one\nline two"}}}}"#
+        r#"{{"tool":"{tool}","session_id":"s-{number}","call_id":"c-{number}","environment":"production","principal":{{"user_id":"u-{number}","role":"developer"}},"args":{{"command":"{command}","file_path":"/home/dev/project-{number}/src/main.rs","branch":"feature-{number}","mode":"normal","timeout":{milliseconds},"dry_run":false,"description":"{text}","note":"line one\nline two"}}}}"#
     )
 }
 
@@ -74,12 +83,12 @@ pub fn list(calls: &[String]) -> String {
 }
 
 /// A pattern that backtracking engines need exponential time for, and a call that makes them.
-pub fn redos() -> (String, String) {
+pub fn redos() -> (Vec<String>, String) {
     let yaml = "apiVersion: edictum/v1\nkind: Ruleset\nmetadata: {name: redos}\ndefaults: {mode: enforce}\nrules:\n  \
                 - id: nested\n    type: pre\n    tool: Bash\n    when: {args.command: {matches: '^(a+)+$'}}\n    \
                 then: {action: block, message: never}\n";
     let call = format!(r#"{{"tool":"Bash","args":{{"command":"{}!"}}}}"#, "a".repeat(10_000));
-    (yaml.to_owned(), call)
+    (vec![yaml.to_owned()], call)
 }
 
 #[cfg(test)]
@@ -90,7 +99,7 @@ mod tests {
     #[test]
     fn one_call_of_eight_is_blocked_whatever_the_size() {
         for (rules, tools) in [(10, 1), (100, 4), (1_000, 20)] {
-            let native = Native::load(&ruleset(rules, tools), "{}").unwrap();
+            let native = Native::load(&rulesets(rules, tools), "{}").unwrap();
             let blocked = |call: &String| native.evaluate(call).unwrap().contains(r#""decision":"block""#);
             assert_eq!(calls(tools).iter().filter(|call| blocked(call)).count(), 1, "{rules} rules");
         }
