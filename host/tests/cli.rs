@@ -1,0 +1,140 @@
+//! The verbs as people and scripts use them: what is printed, and how they end. The demo's transcript is compared as a
+//! whole: it shows that every call of the examples is decided as it is meant. `SNAPSHOTS=overwrite` writes it anew.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail")]
+
+use std::path::Path;
+
+use serde_json::Value;
+use snapbox::cmd::{Command, OutputAssert, cargo_bin};
+use snapbox::file;
+
+const CODING: &str = "../examples/rulesets/coding-agent.yaml";
+const DATA: &str = "../examples/rulesets/data-agent.yaml";
+
+fn host(arguments: &[&str]) -> Command {
+    Command::new(cargo_bin!("edictum-host")).args(arguments).current_dir(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn stdout(run: &OutputAssert) -> String {
+    String::from_utf8(run.get_output().stdout.clone()).unwrap()
+}
+
+fn stderr(run: &OutputAssert) -> String {
+    String::from_utf8(run.get_output().stderr.clone()).unwrap()
+}
+
+fn lines(run: &OutputAssert) -> Vec<Value> {
+    stdout(run).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn the_demo_is_the_same_transcript_each_time_and_without_colours_off_a_terminal() {
+    let run = host(&["demo"]).assert().code(0).stdout_eq(file!["cli/demo.txt"].raw());
+    assert!(!stdout(&run).contains('\u{1b}'));
+}
+
+#[test]
+fn the_demo_holds_enough_calls_and_every_rule_of_it_fires() {
+    for (session, ruleset) in [("coding-agent", CODING), ("data-agent", DATA)] {
+        let calls = lines(&host(&["demo", session, "--json"]).assert().code(0));
+        assert!(calls.len() >= 40, "{session}");
+        assert!(calls.iter().all(|call| call["policy_error"] == false), "{session}");
+        let shown = stdout(&host(&["demo", session]).assert().code(0));
+        let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(ruleset)).unwrap();
+        let ids: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("  - id: ")).collect();
+        assert!(ids.len() >= 15, "{session}");
+        for id in ids.into_iter().filter(|id| *id != "budget") {
+            assert!(shown.contains(&format!("{id} — ")), "`{id}` of {session} never fires");
+        }
+        assert!(shown.contains("max_calls_per_tool:"), "the budget of {session} is never used up");
+    }
+}
+
+#[test]
+fn each_of_many_mistakes_is_shown_with_its_place_and_a_way_out() {
+    let file = "tests/cli/ten-mistakes.yaml";
+    host(&["validate", file]).assert().code(1).stdout_eq(file!["cli/ten-mistakes.txt"].raw());
+    let findings = lines(&host(&["validate", file, "--json"]).assert().code(1)).remove(0);
+    let findings = findings["diagnostics"].as_array().unwrap().clone();
+    assert!(findings.len() >= 10);
+    assert!(findings.iter().all(|finding| finding["line"].as_u64().unwrap() > 0 && finding["document"] == file));
+}
+
+#[test]
+fn a_weakened_rule_is_a_warning_and_a_finding_when_strict() {
+    let run = host(&["validate", CODING, DATA]).assert().code(0);
+    assert!(stdout(&run).ends_with("2 files can be loaded: 1 warning\n"));
+    host(&["validate", "--strict", CODING, DATA]).assert().code(1);
+    host(&["validate", "--strict", CODING]).assert().code(0).stdout_eq("1 file can be loaded\n");
+}
+
+#[test]
+fn what_could_not_be_done_is_no_finding_and_no_block() {
+    let call = r#"{"tool": "Bash", "args": {}}"#;
+    let cases: &[(&[&str], &str)] = &[
+        (&["validate", "nothing.yaml"], "cannot read `nothing.yaml`"),
+        (&["validate"], "required arguments"),
+        (&["validat"], "validate"),
+        (&["check", "--rules", CODING, "--mode", "maybe", call], "possible values: enforce, observe"),
+        (&["check", "--rules", CODING, "--output", "abc", call], "--output is not JSON"),
+        (&["check", "--rules", CODING, "no json"], "must be a JSON object"),
+        (&["check", "--rules", "tests/cli/ten-mistakes.yaml", call], "E_UNKNOWN_OPERATOR"),
+        (&["run", "--rules", CODING, "--store", "memory", "nothing.jsonl"], "cannot read `nothing.jsonl`"),
+        (&["templates", "nothing"], "there are: coding-assistant-base"),
+        (&["demo", "nothing"], "possible values: coding-agent, data-agent"),
+    ];
+    for (arguments, told) in cases {
+        let run = host(arguments).assert().code(2);
+        assert_eq!(stdout(&run), "", "{arguments:?}");
+        assert!(stderr(&run).contains(told), "{arguments:?}: {}", stderr(&run));
+    }
+}
+
+#[test]
+fn a_call_is_checked_from_an_argument_an_option_and_stdin_alike() {
+    let call = r#"{"tool": "Bash", "args": {"command": "git push --force origin x"}}"#;
+    let expected = "\
+block
+  no-history-rewriting — Published history stays as it is; make a new commit instead
+  1 of the 10 rules that looked at it fired
+";
+    host(&["check", "--rules", CODING, call]).assert().code(1).stdout_eq(expected);
+    host(&["check", "--rules", CODING, "--call", call]).assert().code(1).stdout_eq(expected);
+    host(&["check", "--rules", CODING]).stdin(call).assert().code(1).stdout_eq(expected);
+    let fine = r#"{"tool": "Bash", "args": {"command": "git status"}}"#;
+    let verdict = lines(&host(&["check", "--rules", CODING, "--json", fine]).assert().code(0)).remove(0);
+    assert_eq!(verdict["decision"], "allow");
+}
+
+#[test]
+fn a_second_run_goes_on_with_the_sessions_of_the_first() {
+    let store = tempfile::tempdir().unwrap();
+    let store = store.path().to_str().unwrap();
+    let run = |calls: &str| {
+        let arguments = ["run", "--rules", DATA, "--store", store, "--json"];
+        lines(&host(&arguments).stdin(calls).assert())
+    };
+    let mail = r#"{"call": {"tool": "send_email", "args": {"to": "team@example.org"}}, "result": "ok"}"#;
+    let actions = |answers: &[Value]| answers.iter().map(|answer| answer["action"].clone()).collect::<Vec<_>>();
+    assert_eq!(actions(&run(&format!("{mail}\n{mail}\n"))), ["allow", "allow"]);
+    let answers = run(mail);
+    assert_eq!(answers[0]["action"], "block");
+    assert_eq!(answers[0]["decision_name"], "max_calls_per_tool:send_email");
+
+    let export = r#"{"call": {"tool": "export_table", "args": {"table": "wards", "target": "x"}}, "call_id": "e"}"#;
+    assert_eq!(actions(&run(export)), ["ask"]);
+    let answers = run("{\"approve\": \"e\", \"outcome\": \"approved\"}\n{\"finish\": \"e\", \"result\": 1}\n");
+    assert_eq!(answers[0]["action"], "allow");
+    assert_eq!(answers[1]["success"], true);
+}
+
+#[test]
+fn a_bad_line_is_told_by_its_number_and_the_next_is_read_all_the_same() {
+    let calls = "no json\n\n{\"finish\": \"8\"}\n{\"tool\": \"plot\", \"args\": {}}\n";
+    let run = host(&["run", "--rules", DATA, "--store", "memory", "--json"]).stdin(calls).assert().code(1);
+    let answers = lines(&run);
+    assert_eq!((&answers[0]["error"]["code"], &answers[0]["error"]["line"]), (&"bad-request".into(), &1.into()));
+    assert_eq!((&answers[1]["error"]["code"], &answers[1]["error"]["line"]), (&"not-found".into(), &3.into()));
+    assert_eq!(answers[2]["action"], "allow");
+}
