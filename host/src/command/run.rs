@@ -120,7 +120,7 @@ impl Run {
 
     fn step(&self, guard: &Guard, line: &str) -> Result<Answer, Trouble> {
         let step: Step<'_> = serde_json::from_str(line)
-            .map_err(|error| Trouble::Usage(format!("not a JSON object as expected here: {error}")))?;
+            .map_err(|error| Trouble::Usage(format!("not a step in JSON (column {})", error.column())))?;
         if let Some(call_id) = &step.finish {
             return finish(guard, call_id, &step).map(|conclusion| Answer::finished(call_id, &conclusion));
         }
