@@ -12,12 +12,13 @@ mod templates;
 mod validate;
 
 use std::io::{self, Write};
+use std::path::Path;
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
 use clap::Subcommand;
-use edictum_host::Host;
+use edictum_host::{Diagnostic, Document, Host};
 use indicatif::ProgressBar;
 
 /// What to do.
@@ -57,9 +58,24 @@ pub enum Trouble {
     /// An argument.
     #[error("{0}")]
     Usage(String),
+    /// Documents that do not load, and what is wrong with them.
+    #[error("the rules do not load")]
+    Documents(Vec<Diagnostic>, Vec<Document>),
 }
 
 impl Trouble {
+    /// On stderr, where a verb's results are not.
+    pub fn tell(&self) {
+        if let Self::Documents(findings, documents) = self {
+            anstream::eprint!("{}", findings::shown(findings, documents));
+        }
+        anstream::eprintln!("error: {self}");
+    }
+
+    fn unread(path: &Path) -> impl FnOnce(io::Error) -> Self {
+        Self::io(format!("cannot read `{}`", path.display()))
+    }
+
     fn io(what: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
         let what = what.into();
         move |error| Self::Io { what, error }

@@ -17,6 +17,12 @@ use command::{End, Verb};
     propagate_version = true,
     disable_help_subcommand = true,
     after_help = "\
+To begin:
+  $ edictum-host demo                                          see a guard at work
+  $ edictum-host templates coding-assistant-base > rules.yaml  rules to start from
+  $ edictum-host validate rules.yaml                           what is wrong with them
+  $ edictum-host check --rules rules.yaml '{\"tool\": \"Bash\", \"args\": {\"command\": \"ls\"}}'
+
 Exit codes:
   0  done; nothing was found, nothing was blocked
   1  a finding in a document, or a blocked call
@@ -40,7 +46,7 @@ fn main() -> ExitCode {
         Ok(End::Good) => ExitCode::SUCCESS,
         Ok(End::Found) => ExitCode::from(1),
         Err(trouble) => {
-            eprintln!("error: {trouble}");
+            trouble.tell();
             ExitCode::from(2)
         }
     }

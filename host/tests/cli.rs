@@ -1,150 +1,140 @@
-//! The verbs, as people use them: what they print and how they end.
+//! The verbs as people and scripts use them: what is printed, and how they end. The demo's transcript is compared as a
+//! whole: it shows that every call of the examples is decided as it is meant. `SNAPSHOTS=overwrite` writes it anew.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "what a test cannot have ends it"
-)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail")]
 
-mod support;
-
-use std::fs;
-use std::io::Write;
 use std::path::Path;
-use std::process::{Command, Stdio};
 
-use serde_json::{Value, json};
-use support::{DEPLOY, LS, READ, RM, RULES};
+use serde_json::Value;
+use snapbox::cmd::{Command, OutputAssert, cargo_bin};
+use snapbox::file;
 
-/// Exit code, stdout, stderr.
-fn edictum(folder: &Path, arguments: &[&str], input: &str) -> (i32, String, String) {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_edictum-host"))
-        .args(arguments)
-        .current_dir(folder)
-        .env("XDG_STATE_HOME", folder.join("state"))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
-    let output = child.wait_with_output().unwrap();
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+const CODING: &str = "../examples/rulesets/coding-agent.yaml";
+const DATA: &str = "../examples/rulesets/data-agent.yaml";
+
+fn host(arguments: &[&str]) -> Command {
+    Command::new(cargo_bin!("edictum-host")).args(arguments).current_dir(env!("CARGO_MANIFEST_DIR"))
 }
 
-fn folder() -> tempfile::TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join("rules.yaml"), RULES).unwrap();
-    fs::write(folder.path().join("broken.yaml"), RULES.replace("type: post", "type: past")).unwrap();
-    folder
+fn stdout(run: &OutputAssert) -> String {
+    String::from_utf8(run.get_output().stdout.clone()).unwrap()
 }
 
-fn lines(text: &str) -> Vec<Value> {
-    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+fn stderr(run: &OutputAssert) -> String {
+    String::from_utf8(run.get_output().stderr.clone()).unwrap()
+}
+
+fn lines(run: &OutputAssert) -> Vec<Value> {
+    stdout(run).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
 #[test]
-fn validate_shows_findings_with_their_place() {
-    let folder = folder();
-    let (code, out, _) = edictum(folder.path(), &["validate", "rules.yaml"], "");
-    assert_eq!((code, out.as_str()), (0, "1 file can be loaded\n"));
-    let (code, out, _) = edictum(folder.path(), &["validate", "broken.yaml"], "");
-    assert_eq!(code, 1);
-    assert!(out.contains("broken.yaml:17") && out.contains("E_ENUM") && out.contains("did you mean"), "{out}");
-    let (code, out, _) = edictum(folder.path(), &["validate", "--json", "broken.yaml"], "");
-    assert_eq!((code, &lines(&out)[0]["diagnostics"][0]["line"]), (1, &json!(17)));
-    let (code, _, err) = edictum(folder.path(), &["validate", "nowhere.yaml"], "");
-    assert_eq!(code, 2);
-    assert!(err.starts_with("error: nowhere.yaml: "), "{err}");
-    assert_eq!(edictum(folder.path(), &["validate"], "").0, 2, "no file");
+fn the_demo_is_the_same_transcript_each_time_and_without_colours_off_a_terminal() {
+    let run = host(&["demo"]).assert().code(0).stdout_eq(file!["cli/demo.txt"].raw());
+    assert!(!stdout(&run).contains('\u{1b}'));
 }
 
 #[test]
-fn check_judges_one_call() {
-    let folder = folder();
-    let check = |arguments: &[&str], input: &str| {
-        edictum(folder.path(), &[&["check", "--rules", "rules.yaml"], arguments].concat(), input)
-    };
-    let (code, out, _) = check(&[RM], "");
-    assert_eq!(code, 1);
-    assert!(out.starts_with("block\n  Not rm -rf /.\n"), "{out}");
-    assert_eq!(check(&[LS], "").0, 0);
-    let (code, out, _) = check(&["--json", "-"], RM);
-    assert_eq!((code, &lines(&out)[0]["decision"]), (1, &json!("block")));
-    let (code, out, _) = check(&["--output", "\"sk-abc\"", READ], "");
-    assert_eq!(code, 0);
-    assert!(out.starts_with("warn\n"), "{out}");
-    assert_eq!(check(&["--mode", "observe", RM], "").0, 1, "the guard's mode is not the rules'");
-    assert_eq!(check(&["not json"], "").0, 2);
-    assert_eq!(check(&["--options", "[]", LS], "").0, 2);
-}
-
-#[test]
-fn templates_are_listed_and_printed() {
-    let folder = folder();
-    let (code, out, _) = edictum(folder.path(), &["templates"], "");
-    assert_eq!(code, 0);
-    assert!(out.lines().any(|name| name == "coding-assistant-base"), "{out}");
-    let (code, out, _) = edictum(folder.path(), &["templates", "file-agent"], "");
-    assert_eq!(code, 0);
-    fs::write(folder.path().join("template.yaml"), out).unwrap();
-    assert_eq!(edictum(folder.path(), &["validate", "template.yaml"], "").0, 0);
-    let (code, _, err) = edictum(folder.path(), &["templates", "../rules"], "");
-    assert_eq!(code, 2);
-    assert!(err.contains("there are: coding-assistant-base"), "{err}");
-}
-
-#[test]
-fn run_guards_a_stream_and_the_next_run_goes_on() {
-    let folder = folder();
-    let run = ["run", "--json", "--rules", "rules.yaml", "--events", "events.jsonl"];
-    let calls = format!(
-        "{LS}\n\n{RM}\n{{\"call\":{READ},\"call_id\":\"r\",\"result\":\"sk-abc\"}}\n{{\"call\":{DEPLOY},\"call_id\":\"d\"}}\nnonsense\n"
-    );
-    fs::write(folder.path().join("calls.jsonl"), calls).unwrap();
-    let (code, out, _) = edictum(folder.path(), &[&run[..], &["calls.jsonl"]].concat(), "");
-    let answers = lines(&out);
-    let actions: Vec<_> = answers.iter().map(|answer| answer["action"].clone()).collect();
-    assert_eq!(actions, [json!("allow"), json!("block"), json!("allow"), json!("ask"), Value::Null], "{out}");
-    assert_eq!(answers[2]["finished"]["replacement"], "[REDACTED]");
-    assert_eq!(answers[3]["approval"]["message"], "Deploy?");
-    assert_eq!(answers[4]["error"]["code"], "bad-request");
-    assert_eq!(code, 1);
-
-    let steps = "{\"approve\":\"d\",\"outcome\":\"approved\"}\n{\"finish\":\"d\",\"result\":1}\n";
-    let (code, out, _) = edictum(folder.path(), &run, steps);
-    assert_eq!((code, &lines(&out)[0]["action"], &lines(&out)[1]["success"]), (0, &json!("allow"), &json!(true)));
-    let events = fs::read_to_string(folder.path().join("events.jsonl")).unwrap();
-    let last = lines(&events).pop().unwrap();
-    assert_eq!((&last["action"], &last["session_attempt_count"]), (&json!("call_executed"), &json!(4)));
-    assert!(folder.path().join("state/edictum/edictum.sqlite").exists());
-
-    let (code, out, _) = edictum(folder.path(), &["run", "--rules", "rules.yaml", "--store", "memory"], RM);
-    assert_eq!(code, 1);
-    assert!(out.starts_with("block  ") && out.ends_with("  no-rm  Not rm -rf /.\n"), "{out}");
-}
-
-#[test]
-fn the_driver_ends_with_its_input() {
-    let folder = folder();
-    let (code, out, err) = edictum(folder.path(), &["driver"], "{\"id\":1,\"op\":\"hello\"}\nnonsense");
-    assert_eq!((code, err.as_str()), (0, ""));
-    assert_eq!(lines(&out).len(), 2);
-}
-
-#[test]
-fn help_teaches_every_verb() {
-    let folder = folder();
-    let (code, out, _) = edictum(folder.path(), &["--help"], "");
-    assert_eq!(code, 0);
-    assert!(out.contains("Exit codes:"), "{out}");
-    for verb in ["validate", "check", "run", "templates", "driver"] {
-        let (code, out, _) = edictum(folder.path(), &[verb, "--help"], "");
-        assert_eq!(code, 0);
-        assert!(out.contains("Example:"), "{verb}: {out}");
+fn the_demo_holds_enough_calls_and_every_rule_of_it_fires() {
+    for (session, ruleset) in [("coding-agent", CODING), ("data-agent", DATA)] {
+        let calls = lines(&host(&["demo", session, "--json"]).assert().code(0));
+        assert!(calls.len() >= 40, "{session}");
+        assert!(calls.iter().all(|call| call["policy_error"] == false), "{session}");
+        let shown = stdout(&host(&["demo", session]).assert().code(0));
+        let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(ruleset)).unwrap();
+        let ids: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("  - id: ")).collect();
+        assert!(ids.len() >= 15, "{session}");
+        for id in ids.into_iter().filter(|id| *id != "budget") {
+            assert!(shown.contains(&format!("{id} — ")), "`{id}` of {session} never fires");
+        }
+        assert!(shown.contains("max_calls_per_tool:"), "the budget of {session} is never used up");
     }
-    assert_eq!(edictum(folder.path(), &["no-such-verb"], "").0, 2);
+}
+
+#[test]
+fn each_of_many_mistakes_is_shown_with_its_place_and_a_way_out() {
+    let file = "tests/cli/ten-mistakes.yaml";
+    host(&["validate", file]).assert().code(1).stdout_eq(file!["cli/ten-mistakes.txt"].raw());
+    let findings = lines(&host(&["validate", file, "--json"]).assert().code(1)).remove(0);
+    let findings = findings["diagnostics"].as_array().unwrap().clone();
+    assert!(findings.len() >= 10);
+    assert!(findings.iter().all(|finding| finding["line"].as_u64().unwrap() > 0 && finding["document"] == file));
+}
+
+#[test]
+fn a_weakened_rule_is_a_warning_and_a_finding_when_strict() {
+    let run = host(&["validate", CODING, DATA]).assert().code(0);
+    assert!(stdout(&run).ends_with("2 files can be loaded: 1 warning\n"));
+    host(&["validate", "--strict", CODING, DATA]).assert().code(1);
+    host(&["validate", "--strict", CODING]).assert().code(0).stdout_eq("1 file can be loaded\n");
+}
+
+#[test]
+fn what_could_not_be_done_is_no_finding_and_no_block() {
+    let call = r#"{"tool": "Bash", "args": {}}"#;
+    let cases: &[(&[&str], &str)] = &[
+        (&["validate", "nothing.yaml"], "cannot read `nothing.yaml`"),
+        (&["validate"], "required arguments"),
+        (&["validat"], "validate"),
+        (&["check", "--rules", CODING, "--mode", "maybe", call], "possible values: enforce, observe"),
+        (&["check", "--rules", CODING, "--output", "abc", call], "--output is not JSON"),
+        (&["check", "--rules", CODING, "no json"], "must be a JSON object"),
+        (&["check", "--rules", "tests/cli/ten-mistakes.yaml", call], "E_UNKNOWN_OPERATOR"),
+        (&["run", "--rules", CODING, "--store", "memory", "nothing.jsonl"], "cannot read `nothing.jsonl`"),
+        (&["templates", "nothing"], "there are: coding-assistant-base"),
+        (&["demo", "nothing"], "possible values: coding-agent, data-agent"),
+    ];
+    for (arguments, told) in cases {
+        let run = host(arguments).assert().code(2);
+        assert_eq!(stdout(&run), "", "{arguments:?}");
+        assert!(stderr(&run).contains(told), "{arguments:?}: {}", stderr(&run));
+    }
+}
+
+#[test]
+fn a_call_is_checked_from_an_argument_an_option_and_stdin_alike() {
+    let call = r#"{"tool": "Bash", "args": {"command": "git push --force origin x"}}"#;
+    let expected = "\
+block
+  no-history-rewriting — Published history stays as it is; make a new commit instead
+  1 of the 10 rules that looked at it fired
+";
+    host(&["check", "--rules", CODING, call]).assert().code(1).stdout_eq(expected);
+    host(&["check", "--rules", CODING, "--call", call]).assert().code(1).stdout_eq(expected);
+    host(&["check", "--rules", CODING]).stdin(call).assert().code(1).stdout_eq(expected);
+    let fine = r#"{"tool": "Bash", "args": {"command": "git status"}}"#;
+    let verdict = lines(&host(&["check", "--rules", CODING, "--json", fine]).assert().code(0)).remove(0);
+    assert_eq!(verdict["decision"], "allow");
+}
+
+#[test]
+fn a_second_run_goes_on_with_the_sessions_of_the_first() {
+    let store = tempfile::tempdir().unwrap();
+    let store = store.path().to_str().unwrap();
+    let run = |calls: &str| {
+        let arguments = ["run", "--rules", DATA, "--store", store, "--json"];
+        lines(&host(&arguments).stdin(calls).assert())
+    };
+    let mail = r#"{"call": {"tool": "send_email", "args": {"to": "team@example.org"}}, "result": "ok"}"#;
+    let actions = |answers: &[Value]| answers.iter().map(|answer| answer["action"].clone()).collect::<Vec<_>>();
+    assert_eq!(actions(&run(&format!("{mail}\n{mail}\n"))), ["allow", "allow"]);
+    let answers = run(mail);
+    assert_eq!(answers[0]["action"], "block");
+    assert_eq!(answers[0]["decision_name"], "max_calls_per_tool:send_email");
+
+    let export = r#"{"call": {"tool": "export_table", "args": {"table": "wards", "target": "x"}}, "call_id": "e"}"#;
+    assert_eq!(actions(&run(export)), ["ask"]);
+    let answers = run("{\"approve\": \"e\", \"outcome\": \"approved\"}\n{\"finish\": \"e\", \"result\": 1}\n");
+    assert_eq!(answers[0]["action"], "allow");
+    assert_eq!(answers[1]["success"], true);
+}
+
+#[test]
+fn a_bad_line_is_told_by_its_number_and_the_next_is_read_all_the_same() {
+    let calls = "no json\n\n{\"finish\": \"8\"}\n{\"tool\": \"plot\", \"args\": {}}\n";
+    let run = host(&["run", "--rules", DATA, "--store", "memory", "--json"]).stdin(calls).assert().code(1);
+    let answers = lines(&run);
+    assert_eq!((&answers[0]["error"]["code"], &answers[0]["error"]["line"]), (&"bad-request".into(), &1.into()));
+    assert_eq!((&answers[1]["error"]["code"], &answers[1]["error"]["line"]), (&"not-found".into(), &3.into()));
+    assert_eq!(answers[2]["action"], "allow");
 }

@@ -1,10 +1,11 @@
 //! `edictum-host check`: what would happen to one call.
 
 use std::io::Read;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use super::rules::Settings;
 use super::{End, Trouble, say, start};
@@ -15,9 +16,12 @@ use super::{End, Trouble, say, start};
 /// look at what the tool returned.
 #[derive(Args)]
 #[command(after_help = "\
-Exit code 1 when the call would be blocked.
+Exit code 0 when the call may run, 1 when it would be blocked, 2 when it could not be judged (rules that do not load).
+A call that would be asked about counts as blocked: nobody is asked here.
 
-Example:
+Examples:
+  $ edictum-host check --rules rules.yaml --call @call.json --output '\"42 rows\"'
+  $ echo '{\"tool\": \"Read\", \"args\": {\"file_path\": \".env\"}}' | edictum-host check --rules rules.yaml
   $ edictum-host check --rules rules.yaml '{\"tool\": \"Bash\", \"args\": {\"command\": \"rm -rf /\"}}'")]
 pub struct Check {
     /// Rulesets (YAML), laid over each other in this order
@@ -25,9 +29,12 @@ pub struct Check {
     rules: Vec<PathBuf>,
     #[command(flatten)]
     settings: Settings,
-    /// The call: a JSON object with `tool` and `args`, `@FILE`, or `-` for stdin
-    call: String,
-    /// What the tool returned (JSON)
+    /// The call: a JSON object with `tool` and `args`, `@FILE`, or `-` for stdin (as when none is given)
+    call: Option<String>,
+    /// The same, by name
+    #[arg(long = "call", value_name = "CALL", conflicts_with = "call")]
+    named: Option<String>,
+    /// What the tool returned (JSON; a text with its quotes)
     #[arg(long, value_name = "JSON")]
     output: Option<String>,
     /// Prints the result as JSON
@@ -54,10 +61,15 @@ struct Rule {
 
 impl Check {
     pub fn run(self) -> Result<End, Trouble> {
-        let call = read_call(&self.call)?;
+        let call = read_call(self.call.as_deref().or(self.named.as_deref()).unwrap_or("-"))?;
+        if let Some(output) = &self.output {
+            serde_json::from_str::<&RawValue>(output)
+                .map_err(|error| Trouble::Usage(format!("--output is not JSON: {error} (a text needs its quotes)")))?;
+        }
         let host = start()?;
         let result = host.block_on(async {
-            let guard = self.settings.guard(&host, "check", &self.rules)?.build().await?;
+            let guard = self.settings.guard(&host, "check", &self.rules)?;
+            let guard = self.settings.load(guard, &self.rules).await?;
             Ok::<_, Trouble>(guard.evaluate(&call, self.output.as_deref()).await?)
         })?;
         let verdict: Verdict = serde_json::from_str(&result)
@@ -73,25 +85,30 @@ impl Check {
 
 fn show(verdict: &Verdict) -> Result<(), Trouble> {
     say(&verdict.decision)?;
-    for reason in verdict.block_reasons.iter().chain(&verdict.warn_reasons) {
+    let fired: Vec<_> = verdict.rules.iter().filter(|rule| !rule.passed).collect();
+    for rule in &fired {
+        let how = if rule.observed { " (observed only)" } else { "" };
+        say(&format!("  {}{how} — {}", rule.id, rule.message.as_deref().unwrap_or_default()))?;
+    }
+    // Not every reason is a rule's: a call may be no call at all.
+    let said = |reason: &str| fired.iter().any(|rule| rule.message.as_deref() == Some(reason));
+    for reason in verdict.block_reasons.iter().chain(&verdict.warn_reasons).filter(|reason| !said(reason)) {
         say(&format!("  {reason}"))?;
     }
-    for rule in verdict.rules.iter().filter(|rule| !rule.passed) {
-        let how = if rule.observed { "fired (observed)" } else { "fired" };
-        say(&format!("  rule {} {how}: {}", rule.id, rule.message.as_deref().unwrap_or_default()))?;
-    }
-    let passed = verdict.rules.iter().filter(|rule| rule.passed).count();
-    say(&format!("  {passed} of {} rules passed", verdict.rules.len()))
+    say(&match verdict.rules.len() {
+        0 => "  no rule looked at it".to_owned(),
+        rules => format!("  {} of the {rules} rules that looked at it fired", fired.len()),
+    })
 }
 
 fn read_call(given: &str) -> Result<String, Trouble> {
     if given == "-" {
         let mut text = String::new();
-        std::io::stdin().read_to_string(&mut text).map_err(Trouble::io("stdin"))?;
+        std::io::stdin().read_to_string(&mut text).map_err(Trouble::io("cannot read stdin"))?;
         return Ok(text);
     }
     match given.strip_prefix('@') {
-        Some(path) => std::fs::read_to_string(path).map_err(Trouble::io(path)),
+        Some(path) => std::fs::read_to_string(path).map_err(Trouble::unread(Path::new(path))),
         None => Ok(given.to_owned()),
     }
 }

@@ -6,8 +6,6 @@ use edictum_host::{Diagnostic, Document, Severity};
 use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteDiagnostic, NamedSource};
 use serde_json::{Value, json};
 
-use super::{Trouble, say};
-
 /// As in the driver protocol.
 pub fn as_json(findings: &[Diagnostic]) -> Vec<Value> {
     findings
@@ -31,18 +29,37 @@ pub fn as_json(findings: &[Diagnostic]) -> Vec<Value> {
         .collect()
 }
 
-/// For people.
-pub fn show(findings: &[Diagnostic], documents: &[Document]) -> Result<(), Trouble> {
+/// For people: each finding with its place, and an empty line after it.
+pub fn shown(findings: &[Diagnostic], documents: &[Document]) -> String {
     let texts: BTreeMap<&str, &str> = documents.iter().map(|document| (&*document.name, &*document.text)).collect();
-    let handler = GraphicalReportHandler::new_themed(GraphicalTheme::default());
+    let handler = GraphicalReportHandler::new_themed(GraphicalTheme::default()).with_width(width());
+    let mut all = String::new();
     for finding in findings {
         let mut shown = String::new();
         let text = texts.get(finding.document.as_str()).copied();
         if handler.render_report(&mut shown, report(finding, text).as_ref()).is_ok() {
-            say(shown.trim_end())?;
+            all.push_str(shown.trim());
+            all.push_str("\n\n");
         }
     }
-    Ok(())
+    all
+}
+
+/// How many of each kind there are, as in `2 errors, 1 warning`.
+pub fn counted(findings: &[Diagnostic]) -> String {
+    let kinds = [(Severity::Error, "error"), (Severity::Warning, "warning"), (Severity::Hint, "hint")];
+    let counts = kinds.map(|(severity, word)| {
+        let count = findings.iter().filter(|finding| finding.severity == severity).count();
+        let plural = if count == 1 { "" } else { "s" };
+        (count > 0).then(|| format!("{count} {word}{plural}"))
+    });
+    counts.into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
+
+/// Of the terminal, where there is one.
+fn width() -> usize {
+    let terminal = terminal_size::terminal_size_of(std::io::stderr());
+    terminal.map_or(100, |(terminal_size::Width(width), _)| usize::from(width)).clamp(40, 120)
 }
 
 fn report(finding: &Diagnostic, text: Option<&str>) -> miette::Report {

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use edictum_host::{Document, GuardBuilder, Host, Ruleset};
+use edictum_host::{Document, Error, Guard, GuardBuilder, Host, Ruleset};
 use serde_json::{Map, Value};
 
 use super::Trouble;
@@ -12,16 +12,16 @@ use super::Trouble;
 /// Everything besides the rulesets themselves.
 #[derive(Args)]
 pub struct Settings {
-    /// A workflow (YAML)
+    /// A workflow (YAML): stages that calls must go through
     #[arg(long, value_name = "FILE")]
     workflow: Option<PathBuf>,
     /// Options, as a JSON object or as `@FILE`
     #[arg(long, value_name = "JSON")]
     options: Option<String>,
-    /// Overrides the rulesets' mode: `enforce` or `observe`
-    #[arg(long)]
+    /// Overrides the rulesets' mode
+    #[arg(long, value_parser = ["enforce", "observe"])]
     mode: Option<String>,
-    /// Overrides the environment that rules see
+    /// Overrides the environment that rules see, as in `production`
     #[arg(long)]
     environment: Option<String>,
     /// Rulesets that `extends` may name: each file under its name without `.yaml`
@@ -64,6 +64,17 @@ impl Settings {
             None => builder,
         })
     }
+
+    /// Loads the rules of such a guard. When they do not load, everything that is wrong with them is told.
+    pub async fn load(&self, guard: GuardBuilder, files: &[PathBuf]) -> Result<Guard, Trouble> {
+        let failure = match guard.build().await {
+            Err(Error::Refused(failure)) if !failure.diagnostics.is_empty() => failure,
+            guard => return Ok(guard?),
+        };
+        let mut documents = documents(files)?;
+        documents.extend(self.workflow()?);
+        Err(Trouble::Documents(failure.diagnostics, documents))
+    }
 }
 
 /// Files as documents, under their paths.
@@ -73,7 +84,7 @@ pub fn documents(files: &[PathBuf]) -> Result<Vec<Document>, Trouble> {
 }
 
 fn registry(folder: &Path) -> Result<Map<String, Value>, Trouble> {
-    let about = || Trouble::io(folder.display().to_string());
+    let about = || Trouble::unread(folder);
     let mut registry = Map::new();
     for entry in fs::read_dir(folder).map_err(about())? {
         let path = entry.map_err(about())?.path();
@@ -86,5 +97,5 @@ fn registry(folder: &Path) -> Result<Map<String, Value>, Trouble> {
 }
 
 fn read(path: &Path) -> Result<String, Trouble> {
-    fs::read_to_string(path).map_err(Trouble::io(path.display().to_string()))
+    fs::read_to_string(path).map_err(Trouble::unread(path))
 }

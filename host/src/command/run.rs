@@ -24,10 +24,12 @@ use super::{End, Trouble, outcome, say, start};
 /// run goes on where this one ends.
 #[derive(Args)]
 #[command(after_help = "\
-Exit code 1 when a call was blocked, or a line could not be carried out.
+Exit code 1 when a call was blocked, or a line could not be carried out; the lines after it are read all the same.
 
-Example:
-  $ edictum-host run --rules rules.yaml calls.jsonl")]
+Examples:
+  $ edictum-host run --rules rules.yaml calls.jsonl
+  $ echo '{\"call\": {\"tool\": \"Bash\", \"args\": {\"command\": \"ls\"}}, \"call_id\": \"1\", \"result\": \"a b\"}' |
+      edictum-host run --rules rules.yaml --store ./state --json")]
 pub struct Run {
     /// Rulesets (YAML), laid over each other in this order
     #[arg(short, long = "rules", required = true, value_name = "FILE")]
@@ -76,15 +78,15 @@ impl Run {
             if let Some(path) = &self.events {
                 builder = builder.sink(Arc::new(EventFile::open(path)?));
             }
-            Ok::<_, Trouble>(builder.build().await?)
+            self.settings.load(builder, &self.rules).await
         })?;
         let mut end = End::Good;
-        for line in self.lines()? {
+        for (index, line) in self.lines()?.enumerate() {
             let line = line?;
             if line.trim().is_empty() {
                 continue;
             }
-            let answer = self.step(&guard, &line).unwrap_or_else(|trouble| refused(&trouble));
+            let answer = self.step(&guard, &line).unwrap_or_else(|trouble| refused(&trouble, index + 1));
             if answer.found {
                 end = End::Found;
             }
@@ -108,17 +110,17 @@ impl Run {
         let (name, reader): (String, Box<dyn BufRead>) = match &self.input {
             Some(path) if path.as_os_str() != "-" => {
                 let name = path.display().to_string();
-                let file = File::open(path).map_err(Trouble::io(name.clone()))?;
-                (name, Box::new(BufReader::new(file)))
+                let file = File::open(path).map_err(Trouble::unread(path))?;
+                (format!("cannot read `{name}`"), Box::new(BufReader::new(file)))
             }
-            _ => ("stdin".to_owned(), Box::new(stdin().lock())),
+            _ => ("cannot read stdin".to_owned(), Box::new(stdin().lock())),
         };
         Ok(Box::new(reader.lines().map(move |line| line.map_err(Trouble::io(name.clone())))))
     }
 
     fn step(&self, guard: &Guard, line: &str) -> Result<Answer, Trouble> {
-        let step: Step<'_> =
-            serde_json::from_str(line).map_err(|error| Trouble::Usage(format!("not a step: {error}")))?;
+        let step: Step<'_> = serde_json::from_str(line)
+            .map_err(|error| Trouble::Usage(format!("not a step in JSON (column {})", error.column())))?;
         if let Some(call_id) = &step.finish {
             return finish(guard, call_id, &step).map(|conclusion| Answer::finished(call_id, &conclusion));
         }
@@ -188,13 +190,14 @@ impl Answer {
     }
 }
 
-fn refused(trouble: &Trouble) -> Answer {
-    let code = match trouble {
-        Trouble::Host(error) => error.code(),
-        _ => "bad-request",
+/// A line that could not be carried out; the others are, all the same.
+fn refused(trouble: &Trouble, line: usize) -> Answer {
+    let (code, message) = match trouble {
+        Trouble::Host(error) => (error.code(), error.message()),
+        trouble => ("bad-request", trouble.to_string()),
     };
-    let json = json!({"error": {"code": code, "message": trouble.to_string()}});
-    Answer { json, text: format!("error: {trouble}"), found: true }
+    let text = format!("error: line {line}: {message}");
+    Answer { json: json!({"error": {"code": code, "message": message, "line": line}}), text, found: true }
 }
 
 fn default_folder() -> Result<PathBuf, Trouble> {
@@ -216,7 +219,7 @@ impl EventFile {
         options.create(true).append(true);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let file = options.open(path).map_err(Trouble::io(path.display().to_string()))?;
+        let file = options.open(path).map_err(Trouble::io(format!("cannot write `{}`", path.display())))?;
         Ok(Self { file: Mutex::new(file) })
     }
 }

@@ -14,10 +14,14 @@ use super::{End, Trouble, findings, say, start};
 /// Several files are laid over each other from left to right, as a guard would load them.
 #[derive(Args)]
 #[command(after_help = "\
-Exit code 1 when they do not load (with --strict: also on warnings).
+Exit code 1 when they do not load (with --strict: also on warnings), 2 when a file cannot be read.
 
-Example:
-  $ edictum-host validate rules.yaml")]
+Each finding has a code, its place and, where there is one, a way out. The codes do not change; texts may.
+
+Examples:
+  $ edictum-host validate rules.yaml
+  $ edictum-host validate base.yaml team.yaml --strict
+  $ edictum-host validate rules.yaml --json | jq '.diagnostics[].code'")]
 pub struct Validate {
     /// Rulesets (YAML)
     #[arg(required = true, value_name = "FILE")]
@@ -44,12 +48,23 @@ impl Validate {
         if self.json {
             say(&json!({ "diagnostics": findings::as_json(&found) }).to_string())?;
         } else {
-            findings::show(&found, &documents)?;
-            if !failed {
-                let files =
-                    if self.files.len() == 1 { "1 file".to_owned() } else { format!("{} files", self.files.len()) };
-                say(&format!("{files} can be loaded"))?;
+            let shown = findings::shown(&found, &documents);
+            if !shown.is_empty() {
+                say(shown.trim_end())?;
+                say("")?;
             }
+            let files = match self.files.len() {
+                1 => "1 file".to_owned(),
+                count => format!("{count} files"),
+            };
+            let loads = if found.iter().any(|finding| finding.severity == Severity::Error) {
+                "cannot be loaded"
+            } else {
+                "can be loaded"
+            };
+            let counted = findings::counted(&found);
+            let counted = if counted.is_empty() { counted } else { format!(": {counted}") };
+            say(&format!("{files} {loads}{counted}"))?;
         }
         Ok(if failed { End::Found } else { End::Good })
     }

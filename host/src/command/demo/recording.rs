@@ -59,7 +59,7 @@ impl Recorded<'_> {
         let Arguments(arguments) = self.shown().map(|call| call.args).unwrap_or_default();
         let mut shown = String::new();
         for (name, value) in arguments {
-            let value = value.as_str().map_or_else(|| value.to_string(), |text| one_line(text));
+            let value = value.as_str().map_or_else(|| value.to_string(), one_line);
             if shown.is_empty() {
                 shown = value;
             } else {

@@ -70,8 +70,10 @@ impl Tally {
     }
 }
 
+type Count = fn(&Tally) -> usize;
+
 /// Rows of the table; a row that is part of the one before is set in.
-const ROWS: [(&str, fn(&Tally) -> usize); 10] = [
+const ROWS: [(&str, Count); 10] = [
     ("calls", |tally| tally.calls),
     ("  allowed", |tally| tally.allowed),
     ("    after a person approved", |tally| tally.approved),

@@ -5,6 +5,7 @@ use anstyle::{AnsiColor, Style};
 use edictum_host::{Action, Decision};
 use serde_json::Value;
 use textwrap::core::display_width;
+use textwrap::{Options, WordSeparator, WordSplitter};
 
 use super::recording::{Principal, Recorded, one_line};
 use super::{Counters, Guarded, Scene, fired};
@@ -66,8 +67,8 @@ impl Page {
             scene.cwd,
             scene.name
         );
-        let about = textwrap::wrap(&about, self.width).join("\n");
-        format!("{}\n{FAINT}{about}{FAINT:#}\n", self.heading(scene.title))
+        let about = wrap(&about, self.width).join("\n");
+        format!("\n{}\n{FAINT}{about}{FAINT:#}\n", self.heading(scene.title))
     }
 
     /// A call and what came of it.
@@ -91,7 +92,8 @@ impl Page {
         let arguments = cut(&guarded.call.arguments(), room);
         let (word, style) = spelled(first.action);
         let number = guarded.number;
-        format!("{FAINT}{number:>3}{FAINT:#}  {style}{word:<8}{style:#}  {STRONG}{tool}{STRONG:#}  {arguments}{who}")
+        let head = format!("{FAINT}{number:>3}{FAINT:#}  {style}{word:<8}{style:#}  {STRONG}{tool}{STRONG:#}");
+        if arguments.is_empty() { head + &who } else { format!("{head}  {arguments}{who}") }
     }
 
     /// The rules that fired before the tool ran; of several that block only the one that decided has a reason of its own.
@@ -167,7 +169,7 @@ impl Page {
 
     fn block(&self, word: &str, style: Style, text: &str) -> String {
         let indent = " ".repeat(INDENT);
-        let lines = textwrap::wrap(text, self.width.saturating_sub(INDENT));
+        let lines = wrap(text, self.width.saturating_sub(INDENT));
         let rest = lines.join(&format!("\n{indent}"));
         format!("     {style}{word:<8}{style:#}  {rest}")
     }
@@ -205,6 +207,12 @@ fn excerpt(seen: &str) -> String {
     let text = serde_json::from_str::<String>(seen).unwrap_or_else(|_| seen.to_owned());
     let line = text.lines().find(|line| line.contains(MARK)).or_else(|| text.lines().next());
     one_line(line.unwrap_or_default())
+}
+
+/// Lines broken between words only: names and paths stay whole where they fit.
+fn wrap(text: &str, width: usize) -> Vec<std::borrow::Cow<'_, str>> {
+    let options = Options::new(width);
+    textwrap::wrap(text, options.word_separator(WordSeparator::AsciiSpace).word_splitter(WordSplitter::NoHyphenation))
 }
 
 /// No wider than `room` columns.
