@@ -9,7 +9,8 @@ use edictum_engine::diagnostics::{Diagnostic, Severity};
 use edictum_engine::documents::Document;
 use edictum_engine::policy;
 
-const PAGES: [&str; 5] = ["README.md", "ARCHITECTURE.md", "CHANGELOG.md", "docs/host.md", "docs/wit.md"];
+const PAGES: [&str; 7] =
+    ["README.md", "ARCHITECTURE.md", "CHANGELOG.md", "DIVERGENCES.md", "docs/driver.md", "docs/host.md", "docs/wit.md"];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -70,5 +71,21 @@ fn every_chore_in_the_readme_exists() {
     for chore in chores {
         let variant: String = chore.split('-').map(|word| word[..1].to_uppercase() + &word[1..]).collect();
         assert!(main.contains(&format!("    {variant}")), "{chore}");
+    }
+}
+
+#[test]
+fn every_divergence_is_documented_with_its_section() {
+    use edictum_tests::differential::explain::table::DIVERGENCES;
+    let text = read("DIVERGENCES.md");
+    let rows = text.lines().filter(|line| line.starts_with("| D-")).count();
+    assert_eq!(rows, DIVERGENCES.len(), "one row each");
+    for divergence in DIVERGENCES {
+        let row = text.lines().find(|line| line.starts_with(&format!("| {} |", divergence.id)));
+        let row = row.unwrap_or_else(|| panic!("{} is not in DIVERGENCES.md", divergence.id));
+        let restored = if divergence.restored { "| yes |" } else { "| no |" };
+        for part in [divergence.title, divergence.source, restored] {
+            assert!(row.contains(part), "{}: {part}", divergence.id);
+        }
     }
 }
