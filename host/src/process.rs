@@ -119,6 +119,8 @@ fn exit_code(status: ExitStatus) -> i32 {
 
 #[cfg(all(test, unix))]
 mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, reason = "what a test cannot have ends it")]
+
     use super::*;
 
     fn command(argv: &[&str]) -> CommandLine {

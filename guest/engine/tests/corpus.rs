@@ -1,6 +1,11 @@
 //! The fuzz targets, over the committed corpus: inputs that were chosen, or found, for what they break.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    reason = "a test reads files and may look at the clock"
+)]
 
 use std::fs;
 use std::path::Path;

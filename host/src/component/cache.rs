@@ -136,6 +136,8 @@ fn make_private(folder: &Path) -> std::io::Result<()> {
 
 #[cfg(all(test, unix))]
 mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, reason = "what a test cannot have ends it")]
+
     use std::cell::Cell;
     use std::os::unix::fs::PermissionsExt as _;
 

@@ -229,7 +229,7 @@ impl Guard {
 
     fn finish(&mut self, request: &Datum) -> Result<Datum, String> {
         let id = request.text("call_id");
-        if !self.calls.get(id).is_some_and(|call| !call.asked) {
+        if self.calls.get(id).is_none_or(|call| call.asked) {
             return Err("no call waits for that".to_owned());
         }
         let Call { text, ticket, .. } = self.calls.remove(id).ok_or("no such call")?;

@@ -65,7 +65,7 @@ impl Random {
     /// # Panics
     /// When there is none.
     pub fn word(&mut self, of: &[&'static str]) -> &'static str {
-        *self.one(of)
+        self.one(of)
     }
 
     /// One of them, as often as its weight says.

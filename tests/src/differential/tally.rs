@@ -55,10 +55,10 @@ impl Tally {
         for document in &case.opening.documents {
             for rule in document.content.list_of("rules") {
                 let id = rule.text("id");
-                if fired.iter().any(|name| name.strip_suffix(":candidate").unwrap_or(name) == id) {
-                    if let Some(when) = rule.get("when") {
-                        operators(when, &mut |operator| see(format!("operator {operator}")));
-                    }
+                if fired.iter().any(|name| name.strip_suffix(":candidate").unwrap_or(name) == id)
+                    && let Some(when) = rule.get("when")
+                {
+                    operators(when, &mut |operator| see(format!("operator {operator}")));
                 }
             }
         }

@@ -17,7 +17,7 @@ fn all_refused(reference: &[Datum]) -> Option<Vec<Datum>> {
 }
 
 /// Conditions of all rules, leaf by leaf: the rule, the selector, the operator, the operand.
-fn leaves<'c>(case: &'c Case) -> Vec<(&'c Datum, &'c str, &'c str, &'c Datum)> {
+fn leaves(case: &Case) -> Vec<(&Datum, &str, &str, &Datum)> {
     fn walk<'c>(rule: &'c Datum, when: &'c Datum, found: &mut Vec<(&'c Datum, &'c str, &'c str, &'c Datum)>) {
         for (name, below) in when.entries() {
             match name.as_str() {

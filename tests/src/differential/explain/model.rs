@@ -154,7 +154,7 @@ impl Model<'_> {
     }
 
     fn session_acts(&self, rule: &Rule) -> bool {
-        !rule.candidate && !(self.semantics.session_observes && self.observes(rule))
+        !(rule.candidate || self.semantics.session_observes && self.observes(rule))
     }
 
     /// A dry run changes only by what the rules' endings are, and by proposed rules.

@@ -189,7 +189,7 @@ fn variable(text: &str, ours: bool) -> Option<Datum> {
     }
     let foreign = |char: char| !char.is_ascii() && char.is_numeric();
     if !trimmed.is_empty() && trimmed.chars().all(foreign) {
-        let digits: Option<String> = trimmed.chars().map(|char| arabic(char)).collect();
+        let digits: Option<String> = trimmed.chars().map(arabic).collect();
         return Some(if ours { text.into() } else { Datum::Int(digits?) });
     }
     None

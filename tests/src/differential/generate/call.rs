@@ -23,7 +23,6 @@ pub struct Interests {
 }
 
 /// Requests of one case on a guard with a static principal, or none.
-
 pub fn steps(
     random: &mut Random,
     world: &World,

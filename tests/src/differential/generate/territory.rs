@@ -137,11 +137,11 @@ fn asks(random: &mut Random) -> Group {
     for (index, name) in ["a", "b", "c"].iter().enumerate() {
         let action = if index == 0 { "ask" } else { random.word(&["ask", "block", "block"]) };
         let mut rule = conditional(name, "pre", "*", when(name), action, "rule on {tool.name}");
-        if action == "ask" {
-            if let Some(then) = rule.get_mut("then") {
-                then.set("timeout", i64::try_from(random.between(5, 60)).unwrap_or(5));
-                then.set("timeout_action", random.word(&["allow", "block"]));
-            }
+        if action == "ask"
+            && let Some(then) = rule.get_mut("then")
+        {
+            then.set("timeout", i64::try_from(random.between(5, 60)).unwrap_or(5));
+            then.set("timeout_action", random.word(&["allow", "block"]));
         }
         if random.percent(10) {
             rule.set("mode", "observe");
