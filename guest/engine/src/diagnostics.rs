@@ -310,7 +310,7 @@ pub struct Failure {
 
 /// Kinds of [`Failure`] that the engine gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(rename_all = "snake_case")]
 pub enum FailureKind {
     /// The caller's mistake.
     InvalidArgument,

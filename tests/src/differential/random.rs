@@ -65,7 +65,8 @@ impl Random {
     /// # Panics
     /// When there is none.
     pub fn word(&mut self, of: &[&'static str]) -> &'static str {
-        self.one(of)
+        let word: &&'static str = self.one(of);
+        word
     }
 
     /// One of them, as often as its weight says.

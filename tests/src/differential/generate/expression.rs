@@ -131,11 +131,12 @@ fn fitting(random: &mut Random, sample: &Datum) -> &'static str {
         (1, "exists"),
     ];
     const OTHER: &[(usize, &str)] = &[(4, "equals"), (2, "not_equals"), (2, "in"), (1, "not_in"), (2, "exists")];
-    random.weighted(match sample {
+    let kind: &&'static str = random.weighted(match sample {
         Datum::String(_) => TEXT,
         Datum::Int(_) | Datum::Float(_) | Datum::Bool(_) => NUMBER,
         _ => OTHER,
-    })
+    });
+    kind
 }
 
 /// An operand of the type that the operator demands, near to the sample.
