@@ -101,6 +101,33 @@ pub(crate) fn splice(call: &str, own: &[(&str, Option<Member<'_>>)]) -> Result<S
     Ok(text)
 }
 
+/// The same call without arguments, metadata and principal: enough for the log to name it, and small whatever it was.
+pub(crate) fn bare(call: &str) -> Result<String, Error> {
+    const KEPT: [&str; 8] = [
+        "tool",
+        "session_id",
+        "call_id",
+        "agent_id",
+        "environment",
+        "parent_session_id",
+        "parent_call_id",
+        "tool_use_id",
+    ];
+    const LONGEST: usize = 64 * 1024;
+    let Members(members) = serde_json::from_str(call).map_err(|error| not_an_object("call", &error))?;
+    let mut text = r#"{"args":{}"#.to_owned();
+    for (key, value) in members {
+        if KEPT.contains(&decoded(key.get()).as_ref()) && value.get().len() <= LONGEST {
+            text.push(',');
+            text.push_str(key.get());
+            text.push(':');
+            text.push_str(value.get());
+        }
+    }
+    text.push('}');
+    Ok(text)
+}
+
 /// The member of an object, as its text. Of several with this name the last.
 pub(crate) fn member<'t>(object: &'t str, name: &str) -> Option<&'t str> {
     let Members(members) = serde_json::from_str(object).ok()?;
@@ -192,6 +219,16 @@ mod tests {
     fn depth_beyond_any_parser_passes_through() {
         let deep = format!(r#"{{"tool":"t","args":{}{}}}"#, "[".repeat(100_000), "]".repeat(100_000));
         assert!(spliced(&deep).len() > deep.len());
+    }
+
+    #[test]
+    fn a_bare_call_names_the_call_and_nothing_else() {
+        let call = format!(
+            r#"{{"tool":"t","args":{{"secret":1}},"metadata":{{}},"principal":{{"role":"r"}},"call_id":"c","environment":"{}"}}"#,
+            "x".repeat(100_000)
+        );
+        assert_eq!(bare(&call).unwrap(), r#"{"args":{},"tool":"t","call_id":"c"}"#);
+        assert_eq!(bare("{}").unwrap(), r#"{"args":{}}"#);
     }
 
     #[test]

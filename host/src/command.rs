@@ -1,21 +1,29 @@
 //! The verbs, one file each, and how they end. What several of them take is in [`rules`], how findings are shown in
-//! [`findings`].
+//! [`findings`], and decisions in [`outcome`].
 
 mod check;
+mod demo;
 mod driver;
 mod findings;
+mod outcome;
 mod rules;
 mod run;
 mod templates;
 mod validate;
 
 use std::io::{self, Write};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
 use clap::Subcommand;
+use edictum_host::Host;
+use indicatif::ProgressBar;
 
 /// What to do.
 #[derive(Subcommand)]
 pub enum Verb {
+    Demo(demo::Demo),
     Validate(validate::Validate),
     Check(check::Check),
     Run(run::Run),
@@ -61,6 +69,7 @@ impl Trouble {
 impl Verb {
     pub fn run(self) -> Result<End, Trouble> {
         let end = match self {
+            Self::Demo(verb) => verb.run(),
             Self::Validate(verb) => verb.run(),
             Self::Check(verb) => verb.run(),
             Self::Run(verb) => verb.run(),
@@ -80,3 +89,24 @@ fn say(line: &str) -> Result<(), Trouble> {
     let mut stdout = anstream::stdout().lock();
     writeln!(stdout, "{line}").and_then(|()| stdout.flush()).map_err(Trouble::io("stdout"))
 }
+
+/// Starts the host. The first time on a machine the component is compiled, which takes seconds: on a terminal one sees it.
+fn start() -> Result<Host, Trouble> {
+    let (started, waiting) = mpsc::channel::<()>();
+    let notice = thread::spawn(move || {
+        if waiting.recv_timeout(PATIENCE) == Err(mpsc::RecvTimeoutError::Timeout) {
+            // Shown on stderr, and only on a terminal.
+            let bar = ProgressBar::new_spinner().with_message("compiling the engine for this machine, once");
+            bar.enable_steady_tick(Duration::from_millis(100));
+            let _ended = waiting.recv();
+            bar.finish_and_clear();
+        }
+    });
+    let host = Host::new();
+    drop(started);
+    let _ended = notice.join();
+    Ok(host?)
+}
+
+/// Who waits longer than this wants to know what for.
+const PATIENCE: Duration = Duration::from_millis(400);

@@ -1,5 +1,7 @@
 //! What comes back from a step: the decision about a call, and its end.
 
+use std::sync::Arc;
+
 use crate::bindings::decide;
 use crate::call::member;
 
@@ -27,8 +29,9 @@ pub struct Decision {
 }
 
 impl Decision {
-    pub(crate) fn new(call_id: &str, decision: decide::Decision) -> (Self, Kept) {
-        let kept = Kept { ticket: decision.ticket, events: decision.events };
+    /// `call`: the text that it is about.
+    pub(crate) fn new(call_id: &str, call: &Arc<String>, decision: decide::Decision) -> (Self, Kept) {
+        let kept = Kept { call: Arc::clone(call), ticket: Arc::new(decision.ticket), events: decision.events };
         let decision = Self {
             call_id: call_id.to_owned(),
             action: decision.action,
@@ -43,8 +46,9 @@ impl Decision {
     }
 
     /// What the host says by itself when no instance can be had, in every mode.
-    pub(crate) fn fixed(call_id: &str) -> Self {
-        Self {
+    pub(crate) fn fixed(call_id: &str, call: &Arc<String>) -> (Self, Kept) {
+        let kept = Kept { call: Arc::clone(call), ticket: Arc::default(), events: Vec::new() };
+        let decision = Self {
             call_id: call_id.to_owned(),
             action: Action::Block,
             observed: false,
@@ -53,7 +57,8 @@ impl Decision {
             name: "host_fault".to_owned(),
             detail: r#"{"decision_source":"host","decision_name":"host_fault","rules_evaluated":[]}"#.to_owned(),
             approval: None,
-        }
+        };
+        (decision, kept)
     }
 
     /// Whether the call may run now.
@@ -86,7 +91,9 @@ impl std::fmt::Debug for Decision {
 
 /// What is kept of a decision and not shown.
 pub(crate) struct Kept {
-    pub ticket: String,
+    /// The text that the ticket belongs to.
+    pub call: Arc<String>,
+    pub ticket: Arc<String>,
     pub events: Vec<String>,
 }
 

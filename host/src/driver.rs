@@ -103,7 +103,7 @@ impl Server {
     fn take(&self, text: String, at_work: &mut Vec<JoinHandle<()>>, waiting: &Waiting) {
         let request = match Request::read(text) {
             Ok(request) => request,
-            Err((id, refusal)) => return self.output.refuse(id.as_deref(), &refusal),
+            Err(refused) => return self.output.refuse(refused.0.as_deref(), &refused.1),
         };
         let host = &self.session.host;
         if let Some(now) = request.now_ms {

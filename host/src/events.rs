@@ -24,6 +24,17 @@ struct Buffered {
     events: VecDeque<String>,
     bytes: usize,
     dropped: u64,
+    /// Of the next event.
+    sequence: u64,
+}
+
+/// An event with its place in this log, which is given when it is put there; the rest of its text stays as it is. Events
+/// that go without ids (option `bare_events`) go without places too.
+fn with_sequence(event: &str, sequence: u64) -> String {
+    match event.strip_prefix('{') {
+        Some(rest) if rest.contains("\"event_id\":") => format!("{{\"sequence\":{sequence},{rest}"),
+        _ => event.to_owned(),
+    }
 }
 
 impl EventBuffer {
@@ -35,7 +46,10 @@ impl EventBuffer {
 
     /// The events since the last time, oldest first, and how many older ones had to go.
     pub fn take(&self) -> (Vec<String>, u64) {
-        let Buffered { events, dropped, .. } = std::mem::take(&mut *self.state());
+        let mut state = self.state();
+        let sequence = state.sequence;
+        let Buffered { events, dropped, .. } =
+            std::mem::replace(&mut *state, Buffered { sequence, ..Buffered::default() });
         (events.into(), dropped)
     }
 
@@ -48,8 +62,10 @@ impl EventSink for EventBuffer {
     fn emit(&self, events: &[String]) -> Result<(), String> {
         let mut state = self.state();
         for event in events {
+            let event = with_sequence(event, state.sequence);
+            state.sequence += 1;
             state.bytes += event.len();
-            state.events.push_back(event.clone());
+            state.events.push_back(event);
         }
         while state.bytes > self.max_bytes
             && let Some(oldest) = state.events.pop_front()

@@ -150,8 +150,8 @@ impl Guard {
         let id = uuid::Uuid::new_v4().to_string();
         let command = splice(command, &[("id", Some(Member::Text(&id)))])?;
         let policy = shared.policy();
-        let turn = shared.turn(session_id).await;
-        let now = shared.host.clock().now();
+        let _turn = shared.turn(session_id).await;
+        let now = shared.now();
         let scene = Scene { policy: &policy, session: session_id, call: None, weight: command.len() };
         let session = session_id.to_owned();
         let first = move |decider: &mut crate::decider::Decider, policy| {
@@ -162,7 +162,6 @@ impl Guard {
                 decider.resume_operate(policy, ticket, answers, now).map(Next::from)
             };
         let operated = shared.drive(scene, None, first, resume).await;
-        drop(turn);
         let operated = operated
             .map_err(|failed| Error::Abnormal(failed.abnormal.fault_name().to_owned()))?
             .map_err(Error::Refused)?;

@@ -141,7 +141,6 @@ impl Host {
 
     /// A guard that is to be made. Its name is what open calls in a store belong to: a guard of the same name goes on with
     /// them.
-    #[must_use]
     pub fn guard(&self, name: impl Into<String>) -> GuardBuilder {
         GuardBuilder::new(self.clone(), name.into())
     }
@@ -323,6 +322,89 @@ impl Drop for Inner {
     fn drop(&mut self) {
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RULES: &str = "
+apiVersion: edictum/v1
+kind: Ruleset
+metadata: {name: box}
+defaults: {mode: enforce}
+rules:
+  - {id: inside, type: sandbox, tool: read, within: [BOUNDARY], message: outside}
+";
+
+    fn policy(host: &Host, rules: &str) -> Arc<Policy> {
+        let rulesets = vec![Document { name: "r".to_owned(), text: rules.to_owned() }];
+        pollster::block_on(host.policy(Source { rulesets, workflow: None, options: "{}".to_owned() })).unwrap()
+    }
+
+    #[test]
+    fn guards_with_the_same_rules_share_one_policy_and_the_last_one_takes_it_along() {
+        let host = Host::new().unwrap();
+        let rules = RULES.replace("BOUNDARY", "/");
+        let (one, two) = (policy(&host, &rules), policy(&host, &rules));
+        assert!(Arc::ptr_eq(&one, &two));
+        assert!(!Arc::ptr_eq(&one, &policy(&host, &RULES.replace("BOUNDARY", "/tmp"))));
+        drop((one, two));
+        let third = policy(&host, &rules);
+        assert_eq!(Arc::strong_count(&third), 1);
+        assert_eq!(host.inner.policies().len(), 1, "what nobody uses is forgotten");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_boundary_that_moved_makes_another_policy_and_leaves_the_old_one_as_it_was() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().canonicalize().unwrap();
+        let (inside, elsewhere, link) = (root.join("inside"), root.join("elsewhere"), root.join("link"));
+        for folder in [&inside, &elsewhere] {
+            std::fs::create_dir(folder).unwrap();
+        }
+        std::os::unix::fs::symlink(&inside, &link).unwrap();
+        let rules = RULES.replace("BOUNDARY", link.to_str().unwrap());
+        let host = Host::builder().deciders(1).build().unwrap();
+        let old = policy(&host, &rules);
+        assert!(Arc::ptr_eq(&old, &policy(&host, &rules)));
+
+        std::fs::remove_file(&link).unwrap();
+        std::os::unix::fs::symlink(&elsewhere, &link).unwrap();
+        let new = policy(&host, &rules);
+        assert!(!Arc::ptr_eq(&old, &new));
+        let decision = |policy: &Arc<Policy>, path: &std::path::Path| {
+            let call = format!(r#"{{"tool":"read","args":{{"path":"{}"}}}}"#, path.display());
+            pollster::block_on(host.decide(policy, 0, move |decider, policy| {
+                let mut step = decider.evaluate(policy, &call, None)?;
+                loop {
+                    match step {
+                        crate::bindings::decide::EvaluateStep::Done(result) => {
+                            return Ok(result.contains(r#""decision":"allow""#));
+                        }
+                        crate::bindings::decide::EvaluateStep::AskHost(inquiry) => {
+                            let answers = inquiry.questions.iter().map(|question| match question {
+                                crate::bindings::decide::Question::ReadLinks(paths) => {
+                                    crate::bindings::decide::Answer::ReadLinks(links::read(paths))
+                                }
+                                other => panic!("{other:?}"),
+                            });
+                            let answers: Vec<_> = answers.collect();
+                            step = decider.resume_evaluate(policy, &call, None, &inquiry.ticket, &answers)?;
+                        }
+                    }
+                }
+            }))
+            .unwrap()
+        };
+        for _ in 0..2 {
+            assert!(decision(&old, &inside) && !decision(&old, &elsewhere));
+            assert!(decision(&new, &elsewhere) && !decision(&new, &inside));
+            // The next round compiles both again, in a new decider: from the answers of then.
+            drop(host.inner.pool.try_seat().unwrap().take(None));
         }
     }
 }

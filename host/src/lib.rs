@@ -11,6 +11,48 @@
 //! | [`store`] | where state lives: memory, SQLite, or your own |
 //! | [`callback`] | what a program answers for itself |
 //! | [`driver`] | the same as lines of JSON, for other languages and for tests |
+//!
+//! ```
+//! use edictum_host::{Host, Ran, Ruleset, ToolOutcome};
+//!
+//! const RULES: &str = "
+//! apiVersion: edictum/v1
+//! kind: Ruleset
+//! metadata: {name: example}
+//! defaults: {mode: enforce}
+//! rules:
+//!   - id: no-force-push
+//!     type: pre
+//!     tool: Bash
+//!     when: {args.command: {contains: push --force}}
+//!     then: {action: block, message: 'Push without force, please.'}
+//!   - id: no-keys
+//!     type: post
+//!     tool: '*'
+//!     when: {output.text: {matches: 'sk-[a-z0-9]+'}}
+//!     then: {action: redact, message: The output holds a key.}
+//! ";
+//!
+//! # async fn example() -> Result<(), edictum_host::Error> {
+//! let host = Host::new()?;
+//! let guard = host.guard("example").ruleset(Ruleset::new("rules.yaml", RULES)).build().await?;
+//!
+//! let call = r#"{"tool": "Bash", "args": {"command": "git push --force"}}"#;
+//! let Ran::Blocked(decision) = guard.run(call, |_| async { unreachable!("it must not run") }).await? else {
+//!     unreachable!("the rule blocks it")
+//! };
+//! assert_eq!(decision.reason, "Push without force, please.");
+//!
+//! // The same, step by step, and not async.
+//! let call = r#"{"tool": "Bash", "args": {"command": "env"}}"#;
+//! let decision = guard.blocking().begin(call)?;
+//! assert!(decision.is_allowed());
+//! let end = guard.blocking().finish(&decision.call_id, ToolOutcome::new(r#""KEY=sk-123""#))?;
+//! assert_eq!(end.replacement.as_deref(), Some(r#""KEY=[REDACTED]""#));
+//! # Ok(())
+//! # }
+//! # pollster::block_on(example()).unwrap();
+//! ```
 
 #![deny(unsafe_code)]
 

@@ -22,6 +22,7 @@ pub(crate) struct Pool {
     engine: Engine,
     component: DeciderPre<Limits>,
     bounds: Bounds,
+    size: usize,
     idle: Mutex<Vec<Decider>>,
     permits: Arc<Semaphore>,
 }
@@ -31,8 +32,8 @@ impl Pool {
         let engine = component::engine()?;
         let component = component::load(&engine, source)?;
         tick(&engine)?;
-        let permits = Arc::new(Semaphore::new(size.max(1)));
-        Ok(Self { engine, component, bounds, idle: Mutex::default(), permits })
+        let size = size.max(1);
+        Ok(Self { engine, component, bounds, size, idle: Mutex::default(), permits: Arc::new(Semaphore::new(size)) })
     }
 
     /// When one is free.
@@ -58,7 +59,11 @@ impl Pool {
 
     fn give_back(&self, mut decider: Decider) {
         if decider.tidy() {
-            self.idle().push(decider);
+            let mut idle = self.idle();
+            // While some were being tidied, others may have been made.
+            if idle.len() < self.size {
+                idle.push(decider);
+            }
         }
     }
 

@@ -17,4 +17,5 @@ pub mod reference;
 pub mod ruleset_text;
 pub mod run;
 pub mod scratch;
+pub mod shrink;
 pub mod tally;

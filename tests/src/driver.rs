@@ -172,7 +172,7 @@ impl Driver {
     /// The answer to come to a line that was sent with this id, given as JSON text.
     #[must_use]
     pub fn pending_id(&self, id: &str) -> Pending {
-        Pending { id: id.to_owned(), request: format!("the line with id {id}") }
+        Pending { id: answer::canonical(id), request: format!("the line with id {id}") }
     }
 
     /// Waits for the answer to a request.
@@ -195,6 +195,12 @@ impl Driver {
     /// As [`Self::wait`].
     pub fn stray(&self) -> Result<Answer, Trouble> {
         self.process.wait(None, "a line without an id", self.patience)
+    }
+
+    /// An answer whose id is null or missing, when there is one already.
+    #[must_use]
+    pub fn poll_stray(&self) -> Option<Answer> {
+        self.process.poll_stray()
     }
 
     /// What this driver is and can do.

@@ -22,13 +22,17 @@ fn main() {
     for (id, n) in &report.divergences { println!("{id} {n}"); }
     for (k,(n,e)) in &report.kinds { println!("kind {k} {n} {e}"); }
     for each in &report.unlike { println!("UNLIKE {}", each.chars().take(900).collect::<String>()); }
-    for each in &report.unexplained {
-        println!("UNEXPLAINED {} {}", each.kind, each.difference);
-        if std::env::var("VERBOSE").is_ok() {
-          for d in &each.case.opening.documents { println!("{}", d.text); }
-          println!("settings {}", each.case.opening.settings);
-          for (i,s) in each.case.steps.iter().enumerate() { println!("{} {s}", i+1); }
-          for (i,(r,o)) in each.predicted.iter().zip(&each.ours).enumerate() { if r!=o { println!(" ref  {}\n want {i} {r}\n have {i} {o}", each.reference[i]); break; } }
+    let mut sides = Sides { reference: Box::new(reference::start(scratch.path()).unwrap()), ours: Box::new(native::Native::new(scratch.path())) };
+    for (k, each) in report.unexplained.iter().enumerate() {
+        println!("UNEXPLAINED {} {:?}", each.kind, each.verdict.difference);
+        if k < 40 && std::env::var("VERBOSE").is_ok() {
+          let small = edictum_tests::differential::run::shrunk(each, &mut sides);
+          let v = edictum_tests::differential::run::one(&small, &mut sides).unwrap();
+          for d in &small.opening.documents { println!("{}", d.text); }
+          println!("settings {}", small.opening.settings);
+          for (i,s) in small.steps.iter().enumerate() { println!("{} {s}", i+1); }
+          println!("unlike {:?} used {:?}", v.prediction.unlike, v.prediction.used);
+          if let Some((i, d)) = &v.difference { println!(" diff {d}\n ref  {}\n want {i} {}\n have {i} {}", v.reference[*i], v.prediction.answers[*i], v.ours[*i]);  }
         }
     }
 }

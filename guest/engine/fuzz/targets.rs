@@ -8,7 +8,7 @@ use edictum_engine::call::{Call, Purpose, ToolRegistry};
 use edictum_engine::diagnostics::Severity;
 use edictum_engine::documents::Document;
 use edictum_engine::inquiry::{Action, Answer, Decision, Entry, Link, Operation, Outcome, Question, Step, ToolOutcome};
-use edictum_engine::json::{Tape, Value, write};
+use edictum_engine::json::{Tape, write};
 use edictum_engine::policy::{self, Policy, Preparation, Progress};
 use edictum_engine::program::Pattern;
 use edictum_engine::program::pattern::Use;

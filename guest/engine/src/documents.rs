@@ -1,6 +1,9 @@
 //! Texts → validated documents, with every finding of every document in one go.
 //!
-//! [`ruleset`] and [`composition`] are what later steps work on; the rest of this module makes them.
+//! [`load`] is the front: it reads each file ([`crate::yaml`]), puts its parents before it ([`extends`]), checks the top
+//! level (`header`) and rule by rule ([`rule`], `sandbox`, [`expression`], warnings in `lint`), lays the files over each
+//! other (`compose`) and merges guards (`merge`). [`ruleset`] and [`composition`] are what later steps work on;
+//! [`serialize`] writes them back; [`templates`] are built in. Patterns, globs and boundaries are not compiled here.
 
 mod check;
 mod compose;

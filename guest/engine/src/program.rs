@@ -9,6 +9,7 @@
 //! It decides nothing: what a fired rule means for the call is for the pipeline to say. Paths, commands and hosts of
 //! sandbox rules are compiled elsewhere; a sandbox rule only keeps its source here.
 
+mod classes;
 mod compile;
 mod environment;
 mod expression;
@@ -20,6 +21,7 @@ mod message;
 #[cfg(test)]
 mod naive;
 mod needles;
+mod paths;
 pub mod pattern;
 mod probe;
 mod scan;

@@ -1,7 +1,5 @@
 //! The pipeline as a host sees it: decisions, reasons, events and counters (engine.md §7, §8).
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
-
 mod guard;
 
 use edictum_engine::inquiry::{Action, ApprovalVerdict, Fault, Step, Verdict};

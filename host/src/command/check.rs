@@ -4,11 +4,10 @@ use std::io::Read;
 use std::path::PathBuf;
 
 use clap::Args;
-use edictum_host::Host;
 use serde::Deserialize;
 
 use super::rules::Settings;
-use super::{End, Trouble, say};
+use super::{End, Trouble, say, start};
 
 /// Judges one tool call by a ruleset, without counting anything
 ///
@@ -56,7 +55,7 @@ struct Rule {
 impl Check {
     pub fn run(self) -> Result<End, Trouble> {
         let call = read_call(&self.call)?;
-        let host = Host::new()?;
+        let host = start()?;
         let result = host.block_on(async {
             let guard = self.settings.guard(&host, "check", &self.rules)?.build().await?;
             Ok::<_, Trouble>(guard.evaluate(&call, self.output.as_deref()).await?)

@@ -6,15 +6,14 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use clap::Args;
-use edictum_host::callback::{ApprovalOutcome, ApprovalVerdict};
 use edictum_host::store::{MemoryStore, SqliteStore, Store};
-use edictum_host::{Action, CallRequest, Conclusion, Decision, EventSink, Guard, Host, ToolOutcome};
+use edictum_host::{Action, CallRequest, Conclusion, Decision, EventSink, Guard, ToolOutcome};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::rules::Settings;
-use super::{End, Trouble, say};
+use super::{End, Trouble, outcome, say, start};
 
 /// Guards a stream of tool calls: one JSON object a line in, one decision a line out
 ///
@@ -71,7 +70,7 @@ struct Step<'l> {
 
 impl Run {
     pub fn run(self) -> Result<End, Trouble> {
-        let host = Host::new()?;
+        let host = start()?;
         let guard = host.block_on(async {
             let mut builder = self.settings.guard(&host, "run", &self.rules)?.store(self.store()?);
             if let Some(path) = &self.events {
@@ -124,7 +123,8 @@ impl Run {
             return finish(guard, call_id, &step).map(|conclusion| Answer::finished(call_id, &conclusion));
         }
         if let Some(call_id) = &step.approve {
-            return Ok(Answer::decided(&guard.blocking().settle(call_id, step.approval()?)?));
+            let outcome = outcome::approval(step.outcome.as_deref(), step.approver.clone(), step.reason.clone())?;
+            return Ok(Answer::decided(&guard.blocking().settle(call_id, outcome)?));
         }
         let request = CallRequest {
             call: step.call.map_or(line, RawValue::get),
@@ -138,25 +138,6 @@ impl Run {
             answer.and(Answer::finished(&decision.call_id, &finish(guard, &decision.call_id, &step)?));
         }
         Ok(answer)
-    }
-}
-
-impl Step<'_> {
-    fn approval(&self) -> Result<ApprovalOutcome, Trouble> {
-        let verdict = match self.outcome.as_deref() {
-            Some("approved") => ApprovalVerdict::Approved,
-            Some("rejected") => ApprovalVerdict::Rejected,
-            Some("timed_out") => ApprovalVerdict::TimedOut,
-            _ => return Err(Trouble::Usage("`outcome` must be one of approved, rejected, timed_out".to_owned())),
-        };
-        Ok(ApprovalOutcome {
-            verdict,
-            approval_id: None,
-            approver: self.approver.clone(),
-            reason: self.reason.clone(),
-            decided_at: None,
-            decided_via: None,
-        })
     }
 }
 
@@ -175,54 +156,25 @@ struct Answer {
 
 impl Answer {
     fn decided(decision: &Decision) -> Self {
-        let action = match decision.action {
-            Action::Allow => "allow",
-            Action::Block => "block",
-            Action::Ask => "ask",
-        };
-        let detail = |name| decision.detail(name).and_then(|text| serde_json::from_str::<Value>(text).ok());
-        let approval = decision.approval.as_deref().and_then(|text| serde_json::from_str::<Value>(text).ok());
-        let mut json = json!({
-            "call_id": decision.call_id,
-            "action": action,
-            "reason": decision.reason,
-            "decision_source": detail("decision_source"),
-            "decision_name": detail("decision_name"),
-            "observed": decision.observed,
-            "policy_error": decision.policy_error,
-        });
-        if let (Some(object), Some(approval)) = (json.as_object_mut(), approval) {
-            object.insert("approval".to_owned(), approval);
-        }
         let observed = if decision.observed { " (observed)" } else { "" };
-        let mut text = format!("{action}{observed}  {}", decision.call_id);
+        let mut text = format!("{}{observed}  {}", outcome::word(decision.action), decision.call_id);
         for part in [&decision.name, &decision.reason] {
             if !part.is_empty() {
                 text.push_str("  ");
                 text.push_str(part);
             }
         }
-        Self { json, text, found: decision.action == Action::Block }
+        Self { json: outcome::decided(decision).into(), text, found: decision.action == Action::Block }
     }
 
     fn finished(call_id: &str, conclusion: &Conclusion) -> Self {
-        let flag = |name| conclusion.detail(name) == Some("true");
-        let json = json!({
-            "call_id": call_id,
-            "success": conclusion.success,
-            "postconditions_passed": conclusion.passed,
-            "warnings": conclusion.warnings,
-            "redacted": flag("redacted"),
-            "suppressed": flag("suppressed"),
-            "replacement": conclusion.replacement.as_deref().and_then(|text| serde_json::from_str::<Value>(text).ok()),
-        });
         let how = if conclusion.success { "succeeded" } else { "failed" };
         let mut text = format!("{how}  {call_id}");
         for warning in &conclusion.warnings {
             text.push_str("\n  ");
             text.push_str(warning);
         }
-        Self { json, text, found: false }
+        Self { json: outcome::finished(call_id, conclusion), text, found: false }
     }
 
     /// The end of a call in the same line as its beginning.

@@ -1,10 +1,9 @@
 //! `edictum-host templates`: the rulesets that come with the engine.
 
 use clap::Args;
-use edictum_host::Host;
 use serde_json::json;
 
-use super::{End, Trouble, say};
+use super::{End, Trouble, say, start};
 
 /// Lists the built-in rulesets, or prints one to start from
 #[derive(Args)]
@@ -21,7 +20,7 @@ pub struct Templates {
 
 impl Templates {
     pub fn run(self) -> Result<End, Trouble> {
-        let host = Host::new()?;
+        let host = start()?;
         let mut templates = host.block_on(host.templates())?;
         if let Some(name) = &self.name {
             let names: Vec<_> = templates.iter().map(|template| template.name.clone()).collect();

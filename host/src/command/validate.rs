@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use edictum_host::{Host, Severity};
+use edictum_host::Severity;
 use serde_json::json;
 
 use super::rules::{Settings, documents};
-use super::{End, Trouble, findings, say};
+use super::{End, Trouble, findings, say, start};
 
 /// Checks rulesets, and shows every finding with its place
 ///
@@ -36,7 +36,7 @@ impl Validate {
     pub fn run(self) -> Result<End, Trouble> {
         let mut documents = documents(&self.files)?;
         let workflow = self.settings.workflow()?;
-        let host = Host::new()?;
+        let host = start()?;
         let found = host.block_on(host.check(documents.clone(), workflow.clone(), &self.settings.options()?))?;
         documents.extend(workflow);
         let bad = |severity| severity == Severity::Error || (self.strict && severity == Severity::Warning);

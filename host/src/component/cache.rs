@@ -58,8 +58,9 @@ fn file_name(engine: &Engine, component_hash: &str) -> String {
     let mut hash = HashOf(Sha256::new());
     component_hash.hash(&mut hash);
     engine.precompile_compatibility_hash().hash(&mut hash);
-    let name = hash.0.finalize();
-    format!("decider-{}.cwasm", hex::encode(&name[..16]))
+    let name = hex::encode(hash.0.finalize());
+    // Half of it tells builds apart just as well.
+    format!("decider-{}.cwasm", name.get(..32).unwrap_or(&name))
 }
 
 struct HashOf(Sha256);

@@ -92,8 +92,9 @@ pub(super) async fn approve(session: &Session, request: &Request) -> Result<Repl
 
 /// Answers when the call is settled, by another request or by its deadline.
 fn wait(open: Open, call_id: String) -> Reply {
+    let settled = open.guard.settled(&call_id);
     Reply::Later(Box::pin(async move {
-        let decision = open.guard.settled(&call_id).await?;
+        let decision = settled.await?;
         if decision.action == Action::Block {
             open.call_ends(&call_id);
         }

@@ -117,6 +117,9 @@ async fn store(
         Some(Value::String(_)) => return Err(Refusal::unsupported("this host has stores in memory and in a folder")),
         Some(object) => OnDisk::deserialize(object).map_err(|error| Refusal::bad_request(format!("store: {error}")))?,
     };
+    if folder.path.as_os_str().is_empty() {
+        return Err(Refusal::bad_request("store: the path must not be empty"));
+    }
     let durable = options.get("durable") == Some(&Value::Bool(true));
     session.store(&folder.path, durable).map_err(|error| Error::from(error).into())
 }

@@ -78,15 +78,16 @@ struct Envelope {
 
 impl Request {
     /// Reads the envelope. The error has the id, where there is one.
-    pub fn read(line: String) -> Result<Self, (Option<String>, Refusal)> {
+    pub fn read(line: String) -> Result<Self, Box<(Option<String>, Refusal)>> {
         let identity: Identity<'_> = serde_json::from_str(&line)
-            .map_err(|error| (None, Refusal::bad_request(format!("the line is not a request: {}", place(&error)))))?;
+            .map_err(|error| (None, Refusal::bad_request(format!("the line is not a request: {}", place(&error)))))
+            .map_err(Box::new)?;
         let id = identity.id.map_or_else(|| "null".to_owned(), |id| id.get().to_owned());
         match serde_json::from_str::<Envelope>(&line) {
             Ok(Envelope { op, now_ms, parallel }) => {
                 Ok(Self { id, op, now_ms, parallel: parallel.unwrap_or(false), line })
             }
-            Err(error) => Err((Some(id), Refusal::bad_request(error.to_string()))),
+            Err(error) => Err(Box::new((Some(id), Refusal::bad_request(error.to_string())))),
         }
     }
 
@@ -259,7 +260,7 @@ mod tests {
             (r#"{"id":null,"op":"x","parallel":"yes"}"#, Some("null")),
         ];
         for (line, expected) in cases {
-            let (id, refusal) = Request::read(line.to_owned()).unwrap_err();
+            let (id, refusal) = *Request::read(line.to_owned()).unwrap_err();
             assert_eq!(id.as_deref(), expected, "{line}");
             assert_eq!(refusal.code, "bad-request");
         }

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::step::{Failed, Next, Scene};
 use super::{Copy, Guard, MAX_CALL_ID, Shared};
 use crate::bindings::decide::{self, Action, ApprovalOutcome, Fault};
-use crate::call::CallRequest;
+use crate::call::{CallRequest, bare};
 use crate::clock::Timestamp;
 use crate::decider::Decider;
 use crate::decision::{Decision, Kept};
@@ -34,32 +34,43 @@ impl Guard {
         self.shared.begin(request.into()).await
     }
 
-    /// Goes on with a call that was asked about. It is judged again under the rules in force now.
+    /// Goes on with a call that was asked about. It is judged again under the rules in force now. An answer that comes after
+    /// the deadline gets what the deadline has decided.
     ///
     /// # Errors
     /// There is no such call, or it does not wait for an answer (any more).
     pub async fn settle(&self, call_id: &str, outcome: ApprovalOutcome) -> Result<Decision, Error> {
         self.shared.check_open()?;
-        self.shared.settle(call_id, outcome).await
+        match self.shared.settle(call_id, outcome).await {
+            Err(error @ (Error::NotFound(_) | Error::Conflict(_))) => self.shared.expired(call_id).ok_or(error),
+            settled => settled,
+        }
     }
 
-    /// Waits until a call that was asked about is settled, by whomever in this process, and gives the final decision.
+    /// Waits until a call that was asked about is settled, by whomever in this process, and gives the final decision. It is
+    /// listened for from now on, not only from the first poll.
     ///
     /// # Errors
     /// There is no such call, it does not wait for an answer, or the guard was closed meanwhile.
-    pub async fn settled(&self, call_id: &str) -> Result<Decision, Error> {
-        // Before the look into the store: between the two it may be settled.
-        let receiver = self.shared.wait_for(call_id);
-        self.shared.check_open()?;
-        let refused = match self.shared.find(call_id).await {
-            Ok(Some(call)) if call.state == CallState::Asking => return receiver.await.map_err(|_| Error::Closed),
-            Ok(Some(_)) => not_asking(call_id),
-            Ok(None) => unknown(call_id),
-            Err(error) => error.into(),
-        };
-        drop(receiver);
-        self.shared.waiters().retain(|_, waiting| waiting.iter().any(|waiter| !waiter.is_closed()));
-        Err(refused)
+    pub fn settled(&self, call_id: &str) -> impl Future<Output = Result<Decision, Error>> + Send + use<> {
+        let mut settled = self.shared.wait_for(call_id);
+        let (shared, call_id) = (Arc::clone(&self.shared), call_id.to_owned());
+        async move {
+            let found = shared.find(&call_id).await;
+            if let Ok(decision) = settled.try_recv() {
+                return Ok(decision);
+            }
+            shared.check_open()?;
+            let refused = match found {
+                Ok(Some(call)) if call.state == CallState::Asking => return settled.await.map_err(|_| Error::Closed),
+                Ok(Some(_)) => not_asking(&call_id),
+                Ok(None) => unknown(&call_id),
+                Err(error) => error.into(),
+            };
+            drop(settled);
+            shared.waiters().retain(|_, waiting| waiting.iter().any(|waiter| !waiter.is_closed()));
+            Err(refused)
+        }
     }
 }
 
@@ -87,7 +98,7 @@ impl Shared {
         };
         let decided = self.drive(scene, None, first, resume_begin(&call, now)).await;
         let (decision, kept) = self.decided(&policy, &call, &call_id, decided).await;
-        let begun = Begun { call_id: &call_id, session, call: &call, policy: &policy };
+        let begun = Begun { call_id: &call_id, session, policy: &policy };
         self.keep_new(begun, decision, kept).await
     }
 
@@ -124,12 +135,13 @@ impl Shared {
         decided: Result<decide::Decision, Failed>,
     ) -> (Decision, Kept) {
         match decided {
-            Ok(decision) => Decision::new(call_id, decision),
+            Ok(decision) => Decision::new(call_id, call, decision),
             Err(failed) => self.fault(policy, call, call_id, failed.ticket, failed.abnormal.fault).await,
         }
     }
 
-    /// What another instance says to a fault; without one, a block in every mode.
+    /// What another instance says to a fault. When the call itself is what it cannot stand, it is told of a bare one;
+    /// without an instance it is a block in every mode.
     async fn fault(
         &self,
         policy: &Arc<Policy>,
@@ -139,35 +151,41 @@ impl Shared {
         fault: Fault,
     ) -> (Decision, Kept) {
         let now = self.now();
-        let text = Arc::clone(call);
-        let work = move |decider: &mut Decider, policy| decider.fault(policy, &text, ticket.as_deref(), fault, now);
-        match self.host.decide(policy, call.len(), work).await {
-            Ok(decision) => Decision::new(call_id, decision),
+        let attempt = |call: &Arc<String>, ticket: Option<Arc<String>>| {
+            let (weight, call) = (call.len(), Arc::clone(call));
+            let work = move |decider: &mut Decider, policy| decider.fault(policy, &call, ticket.as_deref(), fault, now);
+            self.host.decide(policy, weight, work)
+        };
+        if let Ok(decision) = attempt(call, ticket).await {
+            return Decision::new(call_id, call, decision);
+        }
+        let bare = Arc::new(bare(call).unwrap_or_default());
+        match attempt(&bare, None).await {
+            Ok(decision) => Decision::new(call_id, &bare, decision),
             Err(abnormal) => {
                 tracing::error!(guard = %self.name, call_id, reason = abnormal.reason, "a fault cannot be logged");
-                (Decision::fixed(call_id), Kept { ticket: String::new(), events: Vec::new() })
+                Decision::fixed(call_id, call)
             }
         }
     }
 
     /// Puts a new call into the store, when it goes on, and its events into the log.
     async fn keep_new(self: &Arc<Self>, begun: Begun<'_>, decision: Decision, kept: Kept) -> Result<Decision, Error> {
-        let Begun { call_id, session, call, policy } = begun;
-        let Some(open) = self.open_call(call_id, session, call, policy, &decision, &kept.ticket) else {
-            return Ok(self.log_decision(policy, call, decision, kept, None).await);
+        let Begun { call_id, session, policy } = begun;
+        let Some(open) = self.open_call(session, policy, &decision, &kept) else {
+            return Ok(self.log_decision(policy, decision, kept, None).await);
         };
         let writing = open.clone();
         match self.in_store(move |store| store.open(&writing)).await {
             Ok(true) => {
                 self.remember(&open);
-                Ok(self.log_decision(policy, call, decision, kept, Some(open)).await)
+                Ok(self.log_decision(policy, decision, kept, Some(open)).await)
             }
             Ok(false) => Err(taken(call_id)),
             Err(error) => {
-                let ticket = Some(Arc::clone(&open.ticket));
-                let (decision, kept) = self.lost(policy, call, call_id, ticket, &error).await;
+                let (decision, kept) = self.lost(policy, &open, &error).await;
                 // Only a guard that observes lets it through: then the copy is all there is.
-                if let Some(open) = self.open_call(call_id, session, call, policy, &decision, &kept.ticket) {
+                if let Some(open) = self.open_call(session, policy, &decision, &kept) {
                     self.arm(open.deadline);
                     self.copies().insert(Arc::clone(&open.call_id), Copy { open, stranded: true });
                 }
@@ -186,44 +204,34 @@ impl Shared {
         decision: Decision,
         kept: Kept,
     ) -> Decision {
-        let call_id = before.call_id.as_ref();
-        let Some(open) = self.open_call(call_id, &before.session, &before.call, policy, &decision, &kept.ticket) else {
-            self.forget(call_id, claim).await;
-            return self.log_decision(policy, &before.call, decision, kept, None).await;
+        let Some(open) = self.open_call(&before.session, policy, &decision, &kept) else {
+            self.forget(&before.call_id, claim).await;
+            return self.log_decision(policy, decision, kept, None).await;
         };
         let writing = open.clone();
         let written = self.in_store(move |store| store.update(&writing, claim)).await;
         match written.and_then(|written| written.then_some(()).ok_or_else(|| StoreError::new("the claim has ended"))) {
             Ok(()) => {
                 self.remember(&open);
-                self.log_decision(policy, &before.call, decision, kept, Some(open)).await
+                self.log_decision(policy, decision, kept, Some(open)).await
             }
             Err(error) => {
-                let (decision, kept) =
-                    self.lost(policy, &before.call, call_id, Some(Arc::clone(&open.ticket)), &error).await;
+                let (decision, kept) = self.lost(policy, &open, &error).await;
                 self.emit_or_log(&kept.events);
                 decision
             }
         }
     }
 
-    async fn lost(
-        &self,
-        policy: &Arc<Policy>,
-        call: &Arc<String>,
-        call_id: &str,
-        ticket: Option<Arc<String>>,
-        error: &StoreError,
-    ) -> (Decision, Kept) {
-        tracing::error!(guard = %self.name, call_id, %error, "an open call cannot be kept");
-        self.fault(policy, call, call_id, ticket, Fault::Store).await
+    async fn lost(&self, policy: &Arc<Policy>, open: &OpenCall, error: &StoreError) -> (Decision, Kept) {
+        tracing::error!(guard = %self.name, call_id = %open.call_id, %error, "an open call cannot be kept");
+        self.fault(policy, &open.call, &open.call_id, Some(Arc::clone(&open.ticket)), Fault::Store).await
     }
 
     /// Hands the events on. Where they cannot be kept and must be, the call does not go on.
     async fn log_decision(
         &self,
         policy: &Arc<Policy>,
-        call: &Arc<String>,
         decision: Decision,
         kept: Kept,
         open: Option<OpenCall>,
@@ -233,8 +241,8 @@ impl Shared {
         if !policy.settings.decision_log_required() || decision.action == Action::Block {
             return decision;
         }
-        let ticket = Some(Arc::new(kept.ticket));
-        let (decision, kept) = self.fault(policy, call, &decision.call_id, ticket, Fault::DecisionLog).await;
+        let ticket = Some(Arc::clone(&kept.ticket));
+        let (decision, kept) = self.fault(policy, &kept.call, &decision.call_id, ticket, Fault::DecisionLog).await;
         if let Some(open) = open
             && decision.action == Action::Block
             && let Ok((_, claim)) = self.claim(&open.call_id, open.state).await
@@ -246,15 +254,7 @@ impl Shared {
     }
 
     /// What has to be kept of a decision; none: the call is over.
-    fn open_call(
-        &self,
-        call_id: &str,
-        session: &str,
-        call: &Arc<String>,
-        policy: &Policy,
-        decision: &Decision,
-        ticket: &str,
-    ) -> Option<OpenCall> {
+    fn open_call(&self, session: &str, policy: &Policy, decision: &Decision, kept: &Kept) -> Option<OpenCall> {
         let now = self.now();
         let (state, deadline) = match decision.action {
             Action::Block => return None,
@@ -263,10 +263,10 @@ impl Shared {
         };
         Some(OpenCall {
             guard: Arc::clone(&self.name),
-            call_id: call_id.into(),
+            call_id: decision.call_id.as_str().into(),
             session: session.into(),
-            call: Arc::clone(call),
-            ticket: Arc::new(ticket.to_owned()),
+            call: Arc::clone(&kept.call),
+            ticket: Arc::clone(&kept.ticket),
             approval: decision.approval.clone().map(Arc::new),
             state,
             deadline,
@@ -327,7 +327,6 @@ impl Shared {
 struct Begun<'b> {
     call_id: &'b str,
     session: &'b str,
-    call: &'b Arc<String>,
     policy: &'b Arc<Policy>,
 }
 

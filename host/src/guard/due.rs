@@ -1,12 +1,14 @@
 //! Deadlines of open calls: an approval that nobody gave in time is settled so, and a call that was let through and never
 //! finished is closed as abandoned.
 
+use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::Shared;
 use crate::bindings::decide::{ApprovalOutcome, ApprovalVerdict, Fault};
 use crate::clock::Timestamp;
+use crate::decision::Decision;
 use crate::error::Error;
 use crate::store::CallState;
 
@@ -26,9 +28,20 @@ pub(super) struct Due {
     armed: Mutex<Option<Timestamp>>,
     /// Held by who does what is due.
     at_work: tokio::sync::Mutex<()>,
+    /// What became of the last calls that nobody answered in time: an answer may still be on its way.
+    expired: Mutex<VecDeque<Decision>>,
 }
 
+/// So many of them are remembered.
+const EXPIRED: usize = 256;
+
 impl Shared {
+    /// How a call ended that was settled by its deadline, while that is remembered.
+    pub(super) fn expired(&self, call_id: &str) -> Option<Decision> {
+        let expired = self.due.expired.lock().unwrap_or_else(PoisonError::into_inner);
+        expired.iter().find(|decision| decision.call_id == call_id).cloned()
+    }
+
     /// Sets a timer, unless an earlier one is set.
     pub(super) fn arm(self: &Arc<Self>, deadline: Timestamp) {
         let mut armed = self.due.armed.lock().unwrap_or_else(PoisonError::into_inner);
@@ -99,7 +112,11 @@ impl Shared {
                     decided_at: None,
                     decided_via: None,
                 };
-                self.settle(call_id, timed_out).await.map(drop)
+                let decision = self.settle(call_id, timed_out).await?;
+                let mut expired = self.due.expired.lock().unwrap_or_else(PoisonError::into_inner);
+                expired.truncate(EXPIRED - 1);
+                expired.push_front(decision);
+                Ok(())
             }
             CallState::Allowed => {
                 let _turn = self.turn(&open.session).await;

@@ -67,8 +67,6 @@ impl Guard {
         let asked = approver.start(self.shared.host.runtime(), None, request);
         let mut settled = std::pin::pin!(settled);
         let outcome = select! {
-            // Registered before the approver can answer.
-            biased;
             decision = &mut settled => return decision,
             outcome = answered(asked) => outcome,
         };

@@ -83,7 +83,8 @@ fn evaluation(result: &Datum) -> Datum {
 
 fn decision(result: &Datum) -> Datum {
     const TEXTS: &[&str] = &["reason", "decision_source", "decision_name"];
-    let mut answer = pick(result, &["action", "reason", "decision_source", "decision_name", "observed", "policy_error"]);
+    let mut answer =
+        pick(result, &["action", "reason", "decision_source", "decision_name", "observed", "policy_error"]);
     nothing_is_null(&mut answer, TEXTS);
     answer.set("rules_evaluated", records(result));
     if let Some(approval) = result.some("approval") {
@@ -214,7 +215,8 @@ pub fn difference(one: &Datum, two: &Datum) -> Option<String> {
                             }
                         }
                         (one, two) => {
-                            let show = |side: Option<&Datum>| side.map_or_else(|| "absent".to_owned(), Datum::to_string);
+                            let show =
+                                |side: Option<&Datum>| side.map_or_else(|| "absent".to_owned(), Datum::to_string);
                             return Some(format!("{path}.{name}: {} != {}", show(one), show(two)));
                         }
                     }
@@ -276,7 +278,8 @@ mod tests {
     fn the_action_of_a_dry_run_counts_for_postconditions_only() {
         let request = parse(r#"{"op":"evaluate"}"#);
         let rule = |kind: &str, action: &str| {
-            let text = format!(r#"{{"ok":true,"result":{{"rules":[{{"id":"r","type":"{kind}","action":"{action}"}}]}}}}"#);
+            let text =
+                format!(r#"{{"ok":true,"result":{{"rules":[{{"id":"r","type":"{kind}","action":"{action}"}}]}}}}"#);
             canonical(&request, &parse(&text))
         };
         assert_eq!(rule("precondition", "warn"), rule("precondition", "block"));

@@ -19,7 +19,7 @@ pub enum Datum {
     String(String),
     /// A list.
     List(Vec<Datum>),
-    /// A map in its own order; keys are unique.
+    /// A map in its own order. A text with the same key twice makes a map with the same key twice; the first one counts.
     Map(Vec<(String, Datum)>),
 }
 
@@ -48,8 +48,7 @@ fn float(text: &str) -> f64 {
 }
 
 impl Datum {
-    /// Reads a JSON text; also Python's `NaN` and `Infinity`. A lone surrogate becomes U+FFFD, the last of several
-    /// equal keys counts.
+    /// Reads a JSON text; also Python's `NaN` and `Infinity`. A lone surrogate becomes U+FFFD.
     ///
     /// # Errors
     /// Where it is not JSON.
@@ -309,10 +308,10 @@ impl<'t> Reader<'t> {
 
     fn map(&mut self, depth: usize) -> Result<Datum, String> {
         self.at += 1;
-        let mut map = Datum::Map(Vec::new());
+        let mut entries = Vec::new();
         self.space();
         while !self.take("}") {
-            if !map.entries().is_empty() && !self.take(",") {
+            if !entries.is_empty() && !self.take(",") {
                 return Err(self.expected("`,` or `}`"));
             }
             self.space();
@@ -321,11 +320,10 @@ impl<'t> Reader<'t> {
             if !self.take(":") {
                 return Err(self.expected("`:`"));
             }
-            let value = self.value(depth + 1)?;
-            map.set(&key, value);
+            entries.push((key, self.value(depth + 1)?));
             self.space();
         }
-        Ok(map)
+        Ok(Datum::Map(entries))
     }
 
     fn list(&mut self, depth: usize) -> Result<Datum, String> {

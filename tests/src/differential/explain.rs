@@ -114,6 +114,10 @@ impl<'c> Scene<'c> {
                 Effect::Loading(_) => {}
                 Effect::Switch(switch) => switch(&mut semantics),
                 Effect::Facts(change) => change(self.case, &self.policy, &mut facts),
+                Effect::Both(switch, change) => {
+                    switch(&mut semantics);
+                    change(self.case, &self.policy, &mut facts);
+                }
             }
         }
         let mut answers = vec![self.reference.first()?.clone()];
@@ -134,4 +138,9 @@ fn revision(opening: &Opening) -> String {
         [one] => one.clone(),
         hashes => hash(&hashes.join(":")),
     }
+}
+
+/// The few constructs of our patterns that Rust spells differently.
+fn rust_pattern(pattern: &str) -> String {
+    pattern.replace(r"\Z", r"\z").replace("[[]", r"[\[]")
 }

@@ -80,7 +80,7 @@ impl Side for Native {
             let line = line.replace(scratch::NAME, &self.scratch);
             let response = match self.respond(&line) {
                 Ok(result) => Datum::map([("ok", true.into()), ("result", result)]),
-                Err(error) => Datum::map([("ok", false.into()), ("error", error.into())]),
+                Err(error) => { if std::env::var("VERBOSE").is_ok() { eprintln!("ERR {error}"); } Datum::map([("ok", false.into()), ("error", error.into())]) }
             };
             let text = response.to_string().replace(&self.scratch, scratch::NAME);
             self.responses.push_back(Datum::parse(&text)?);
@@ -102,7 +102,8 @@ const OPTIONS: &[&str] = &["mode", "environment", "tools", "limits", "env", "exe
 impl Guard {
     fn open(request: &Datum) -> Result<(Self, Datum), String> {
         let documents = request.list_of("rulesets").iter();
-        let documents = documents.map(|each| Document { name: each.text("name").to_owned(), text: each.text("yaml").to_owned() });
+        let documents =
+            documents.map(|each| Document { name: each.text("name").to_owned(), text: each.text("yaml").to_owned() });
         let mut options = request.some("options").cloned().unwrap_or_else(|| Datum::map([]));
         for name in OPTIONS {
             if let Some(value) = request.some(name) {
@@ -118,8 +119,7 @@ impl Guard {
             ("report", summary.get("report").cloned().unwrap_or_default()),
         ]);
         let principal = request.some("principal").map(Datum::to_string);
-        let guard =
-            Self { policy, principal, store: BTreeMap::new(), calls: BTreeMap::new(), events: Vec::new() };
+        let guard = Self { policy, principal, store: BTreeMap::new(), calls: BTreeMap::new(), events: Vec::new() };
         Ok((guard, opened))
     }
 
@@ -281,7 +281,9 @@ impl Guard {
 
     fn answers(&mut self, questions: &[Question]) -> Vec<Answer> {
         let answer = |question: &Question| match question {
-            Question::Session(operations) => Answer::Session(operations.iter().map(|each| self.operation(each)).collect()),
+            Question::Session(operations) => {
+                Answer::Session(operations.iter().map(|each| self.operation(each)).collect())
+            }
             Question::ReadLinks(paths) => Answer::ReadLinks(paths.iter().map(|path| link(path)).collect()),
             _ => Answer::Failed("nothing here can answer that".to_owned()),
         };
@@ -319,7 +321,7 @@ impl Guard {
 fn prepare(documents: Vec<Document>, options: String) -> Result<Policy, String> {
     let mut preparation = Preparation::new(documents, None, options);
     loop {
-        match preparation.advance(u32::MAX).map_err(|failure| failure.message)? {
+        match preparation.advance(u32::MAX).map_err(|failure| format!("{} {:?}", failure.message, failure.diagnostics))? {
             Progress::More => {}
             Progress::Ready(policy) => return Ok(policy),
             Progress::Ask(questions) => {
@@ -340,7 +342,9 @@ fn link(path: &str) -> Link {
             Err(_) => Link::Unreadable,
         },
         Ok(_) => Link::Plain,
-        Err(error) if matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => Link::Missing,
+        Err(error) if matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => {
+            Link::Missing
+        }
         Err(_) => Link::Unreadable,
     }
 }

@@ -98,7 +98,8 @@ impl Side for Process {
             let line = self.responses.recv_timeout(PATIENCE);
             let line = line.map_err(|error| format!("`{}` does not answer: {error}", self.name))?;
             let line = line.replace(&self.scratch, scratch::NAME);
-            answers.push(Datum::parse(&line).map_err(|error| format!("`{}` says no JSON: {error}: {line}", self.name))?);
+            answers
+                .push(Datum::parse(&line).map_err(|error| format!("`{}` says no JSON: {error}: {line}", self.name))?);
         }
         Ok(answers)
     }

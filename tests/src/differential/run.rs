@@ -9,7 +9,8 @@ use super::compare::{canonical, difference};
 use super::datum::Datum;
 use super::process::Side;
 use super::tally::Tally;
-use super::{explain, generate};
+use super::{explain, generate, shrink};
+use explain::Prediction;
 
 /// Streams of groups that are worked on at the same time. The cases of a seed depend on their number.
 pub const STREAMS: u64 = 2;
@@ -38,14 +39,8 @@ pub struct Unexplained {
     pub kind: &'static str,
     /// The case.
     pub case: Case,
-    /// Where and how.
-    pub difference: String,
-    /// What the reference answers.
-    pub reference: Vec<Datum>,
-    /// What we should answer.
-    pub predicted: Vec<Datum>,
-    /// What we answer.
-    pub ours: Vec<Datum>,
+    /// What came of it.
+    pub verdict: Verdict,
 }
 
 /// What came out.
@@ -92,7 +87,8 @@ impl fmt::Debug for Sides {
 pub fn run(plan: Plan, sides: &(impl Fn() -> Result<Sides, String> + Sync)) -> Result<Report, String> {
     let streams: Vec<Result<Report, String>> = thread::scope(|scope| {
         let running: Vec<_> = (0..STREAMS).map(|index| scope.spawn(move || stream(plan, index, sides()?))).collect();
-        let ended = running.into_iter().map(|stream| stream.join().unwrap_or_else(|_| Err("a stream panicked".to_owned())));
+        let ended =
+            running.into_iter().map(|stream| stream.join().unwrap_or_else(|_| Err("a stream panicked".to_owned())));
         ended.collect()
     });
     let mut all = Report::default();
@@ -151,8 +147,12 @@ fn judge(group: &Group, sides: &mut Sides, report: &mut Report) -> Result<(), St
         report.cases += 1;
         report.answers += ours.len();
         report.tally.count(case, &reference);
-        let prediction = explain::predict(case, &reference);
+        let verdict = verdict(case, reference, ours);
+        let prediction = &verdict.prediction;
         report.modelled += usize::from(prediction.unlike.is_none());
+        if let Some(unlike) = prediction.unlike.clone().filter(|_| report.unlike.len() < ENOUGH) {
+            report.unlike.push(unlike);
+        }
         report.explained += usize::from(!prediction.used.is_empty());
         let kind = report.kinds.entry(group.kind).or_default();
         kind.0 += 1;
@@ -160,24 +160,59 @@ fn judge(group: &Group, sides: &mut Sides, report: &mut Report) -> Result<(), St
         for id in &prediction.used {
             *report.divergences.entry(id).or_default() += 1;
         }
-        if let Some(unlike) = prediction.unlike.filter(|_| report.unlike.len() < ENOUGH) {
-            report.unlike.push(unlike);
-        }
-        let found = prediction.answers.iter().zip(&ours).enumerate();
-        let found = found.filter_map(|(step, (predicted, ours))| Some((step, difference(predicted, ours)?))).next();
-        if let Some((step, found)) = found {
-            let difference = format!("answer {step}{found}");
-            report.unexplained.push(Unexplained {
-                kind: group.kind,
-                case: case.clone(),
-                difference,
-                reference,
-                predicted: prediction.answers,
-                ours,
-            });
+        if verdict.difference.is_some() {
+            report.unexplained.push(Unexplained { kind: group.kind, case: case.clone(), verdict });
         }
     }
     Ok(())
+}
+
+/// What comes of a case.
+#[derive(Clone, Debug)]
+pub struct Verdict {
+    /// What the reference answers.
+    pub reference: Vec<Datum>,
+    /// What we answer.
+    pub ours: Vec<Datum>,
+    /// What we should answer.
+    pub prediction: Prediction,
+    /// Where the last two differ first: the answer, and how.
+    pub difference: Option<(usize, String)>,
+}
+
+/// Compares our answers with what is predicted from the reference's.
+#[must_use]
+pub fn verdict(case: &Case, reference: Vec<Datum>, ours: Vec<Datum>) -> Verdict {
+    let prediction = explain::predict(case, &reference);
+    let differ = prediction.answers.iter().zip(&ours).enumerate();
+    let difference = differ.filter_map(|(answer, (predicted, ours))| Some((answer, difference(predicted, ours)?))).next();
+    Verdict { reference, ours, prediction, difference }
+}
+
+/// Puts one case through both sides.
+///
+/// # Errors
+/// When a side ends.
+pub fn one(case: &Case, sides: &mut Sides) -> Result<Verdict, String> {
+    let group = Group::of(case);
+    sides.reference.send(group.lines())?;
+    sides.ours.send(group.lines())?;
+    let of = |side: &mut dyn Side| -> Result<Vec<Datum>, String> {
+        Ok(answers(&group, &side.receive(group.lines().len())?).into_iter().next().unwrap_or_default())
+    };
+    let reference = of(sides.reference.as_mut())?;
+    let ours = of(sides.ours.as_mut())?;
+    Ok(verdict(case, reference, ours))
+}
+
+/// The smallest case found that still is not explained, and is as well or as badly understood as it was.
+pub fn shrunk(unexplained: &Unexplained, sides: &mut Sides) -> Case {
+    let understood = unexplained.verdict.prediction.unlike.is_none();
+    shrink::shrink(&unexplained.case, &mut |case| {
+        one(case, sides).is_ok_and(|verdict| {
+            verdict.difference.is_some() && verdict.prediction.unlike.is_none() == understood
+        })
+    })
 }
 
 /// The answers to each case: of opening, of its steps, its events.

@@ -48,14 +48,20 @@ struct Envelope<'l> {
     error: Option<Box<Refusal>>,
 }
 
+/// JSON text without what does not matter: an id may be spaced or escaped otherwise and still be the same.
+#[must_use]
+pub fn canonical(json: &str) -> String {
+    serde_json::from_str::<Value>(json).map_or_else(|_| json.to_owned(), |value| value.to_string())
+}
+
 impl Answer {
-    /// Reads a line: the id as raw text (none: absent or null), and the answer.
+    /// Reads a line: the id as [`canonical`] text (none: absent or null), and the answer.
     ///
     /// # Errors
     /// What is wrong with the line, when it is no answer at all.
     pub fn read(line: String) -> Result<(Option<String>, Self), String> {
         let envelope: Envelope<'_> = serde_json::from_str(&line).map_err(|error| error.to_string())?;
-        let id = envelope.id.map(|id| id.get().to_owned()).filter(|id| id != "null");
+        let id = envelope.id.map(|id| canonical(id.get())).filter(|id| id != "null");
         let outcome = match (envelope.ok, envelope.result, envelope.error) {
             (true, Some(result), None) => Ok(result.to_owned()),
             (false, None, Some(error)) => Err(error),
@@ -114,6 +120,14 @@ mod tests {
         assert_eq!(answer.raw_member(&["result", "n"]).as_deref(), Some("1.0"));
         assert_eq!(answer.raw_member(&["result", "big"]).as_deref(), Some("123456789012345678901234567890"));
         assert_eq!(answer.raw_member(&["result", "none"]), None);
+    }
+
+    #[test]
+    fn ids_are_the_same_however_they_are_written() {
+        for (sent, came) in [("{\"a\":1}", "{ \"a\" : 1 }"), ("\"é\"", "\"\\u00e9\""), ("1.0", "1.0")] {
+            let (id, _) = Answer::read(format!("{{\"id\":{came},\"ok\":true,\"result\":{{}}}}")).unwrap();
+            assert_eq!(id, Some(canonical(sent)));
+        }
     }
 
     #[test]

@@ -122,6 +122,10 @@ impl Process {
         lock(&self.inbox.state).by_id.remove(id)
     }
 
+    pub(super) fn poll_stray(&self) -> Option<Answer> {
+        lock(&self.inbox.state).strays.pop_front()
+    }
+
     pub(super) fn is_sound(&self) -> bool {
         !self.hung.load(Ordering::Relaxed) && lock(&self.inbox.state).bad_line.is_none() && self.is_alive()
     }

@@ -314,26 +314,27 @@ impl<'n> Fields<'n> {
     }
 
     fn refuse_unknown(&mut self, path: &Path<'_>, known: &[&'static str], check: &mut Check<'_>) {
+        let name = |key: &'n Node| key.as_str().unwrap_or("");
+        let present = |word: &str| self.entries.iter().any(|(key, _)| name(key) == word);
+        let mut free: Vec<&'static str> = known.iter().copied().filter(|word| !present(word)).collect();
         for (at, (key, _)) in self.entries.iter().enumerate() {
-            let name = key.as_str().unwrap_or("");
+            let name = name(key);
             if known.contains(&name) {
                 continue;
             }
             if let Some(document) = self.documents.get(at) {
                 check.enter(document);
             }
-            let free = |known: &&&'static str| self.entry(known).is_none();
-            let meant = nearest(name, known.iter().filter(free).copied())
-                .or_else(|| retired(name).filter(|word| known.contains(word) && self.entry(word).is_none()));
-            let near = meant.or_else(|| nearest(name, known.iter().copied()));
-            let help = match near {
+            let meant = nearest(name, free.iter().copied())
+                .or_else(|| retired(name).filter(|word| free.contains(word)))
+                .and_then(|meant| free.iter().position(|word| *word == meant));
+            let meant = meant.map(|at| free.swap_remove(at));
+            let help = match meant.or_else(|| nearest(name, known.iter().copied())) {
                 Some(near) => format!("did you mean `{near}`?"),
                 None => advice(path, name).map_or_else(|| format!("known here: {}", known.join(", ")), str::to_owned),
             };
             check.error(Code::UnknownField, key.span, &path.key(name), "unknown field").help(help);
-            if let Some(meant) = meant.and_then(|meant| known.iter().find(|known| **known == meant)) {
-                self.meant.push((name, meant));
-            }
+            self.meant.extend(meant.map(|meant| (name, meant)));
         }
     }
 

@@ -1,5 +1,6 @@
 //! Several files of one guard, the later ones over the earlier ones (engine.md §12.1–12.3).
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
@@ -19,10 +20,19 @@ struct Layered {
     candidate: bool,
 }
 
+/// All rules so far.
+#[derive(Debug, Default)]
+struct Layers {
+    list: Vec<Layered>,
+    /// Where the rule of an id is; candidates are not in it.
+    places: BTreeMap<String, usize>,
+}
+
 /// Lays files over each other. Needs at least one; with `reference`, as the Python SDK does it.
 pub(super) fn compose(headers: &[Header], reference: bool, findings: &mut Findings) -> Option<Composition> {
     let first = headers.first()?;
-    let mut rules: Vec<Layered> = Vec::new();
+    let mut rules = Layers::default();
+    let mut tools: BTreeMap<&str, usize> = BTreeMap::new();
     let mut report = Report::default();
     let mut composition = Composition {
         name: String::new(),
@@ -54,7 +64,8 @@ pub(super) fn compose(headers: &[Header], reference: bool, findings: &mut Findin
         // What a tool does is a fact; a file that only proposes must not change it.
         if !beside || reference {
             for (name, class) in &ruleset.tools {
-                match composition.tools.iter_mut().find(|(known, _)| known == name) {
+                let at = *tools.entry(name).or_insert(composition.tools.len());
+                match composition.tools.get_mut(at) {
                     Some((_, known)) => *known = *class,
                     None => composition.tools.push((name.clone(), *class)),
                 }
@@ -73,7 +84,7 @@ pub(super) fn compose(headers: &[Header], reference: bool, findings: &mut Findin
         candidate: layered.candidate,
         rule: layered.rule,
     };
-    composition.rules = rules.into_iter().filter(|layered| layered.rule.enabled).map(effective).collect();
+    composition.rules = rules.list.into_iter().filter(|layered| layered.rule.enabled).map(effective).collect();
     composition.report = report;
     Some(composition)
 }
@@ -87,16 +98,16 @@ fn policy_version(headers: &[Header]) -> String {
     hex::encode(Sha256::digest(hashes.join(":")))
 }
 
-fn propose(header: &Header, rules: &mut Vec<Layered>, report: &mut Report) {
+fn propose(header: &Header, rules: &mut Layers, report: &mut Report) {
     let source = &header.ruleset.document;
     for rule in &header.ruleset.rules {
-        let owner = rules.iter().find(|layered| !layered.candidate && layered.rule.id == rule.id);
+        let owner = rules.places.get(&rule.id).and_then(|at| rules.list.get(*at));
         report.observed.push(Observed {
             rule_id: rule.id.clone(),
             enforced_source: owner.map(|layered| layered.source.to_string()).unwrap_or_default(),
             observed_source: source.to_string(),
         });
-        rules.push(Layered {
+        rules.list.push(Layered {
             rule: Arc::clone(rule),
             mode: Mode::Observe,
             source: Arc::clone(source),
@@ -105,12 +116,13 @@ fn propose(header: &Header, rules: &mut Vec<Layered>, report: &mut Report) {
     }
 }
 
-fn replace(header: &Header, rules: &mut Vec<Layered>, report: &mut Report, findings: &mut Findings) {
+fn replace(header: &Header, rules: &mut Layers, report: &mut Report, findings: &mut Findings) {
     let (source, mode) = (&header.ruleset.document, header.ruleset.mode);
     for rule in &header.ruleset.rules {
         let new = Layered { rule: Arc::clone(rule), mode, source: Arc::clone(source), candidate: false };
-        let Some(old) = rules.iter_mut().find(|layered| !layered.candidate && layered.rule.id == rule.id) else {
-            rules.push(new);
+        let at = *rules.places.entry(rule.id.clone()).or_insert(rules.list.len());
+        let Some(old) = rules.list.get_mut(at) else {
+            rules.list.push(new);
             continue;
         };
         report.overridden.push(Override {

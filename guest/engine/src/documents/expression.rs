@@ -48,9 +48,32 @@ fn nested(
         check.wrong_type(field, path, "a map with one key: `all`, `any`, `not` or a selector");
         return None;
     };
-    let [(key, value)] = entries else {
-        return shape(field, entries, path, place, depth, check);
-    };
+    if let [(key, value)] = entries {
+        return entry(key, value, path, place, depth, check);
+    }
+    let span = entries.get(1).map_or(field.blame(), |(key, _)| key.span);
+    let what = format!("must have exactly one key, not {}", entries.len());
+    check.error(Code::ExprShape, span, path, &what).help(if entries.is_empty() {
+        "write `all:`, `any:`, `not:` or a selector"
+    } else {
+        "put the conditions into a list below `all:` or `any:`"
+    });
+    // What is there is checked all the same.
+    for (key, value) in entries {
+        entry(key, value, path, place, depth, check);
+    }
+    None
+}
+
+/// One key of an expression and what is below it.
+fn entry(
+    key: &Node,
+    value: &Node,
+    path: &Path<'_>,
+    place: Place<'_>,
+    depth: usize,
+    check: &mut Check<'_>,
+) -> Option<Expression> {
     let name = key.as_str().unwrap_or("");
     let below = Field { key: key.span, node: value, document: None };
     let path = path.key(name);
@@ -65,29 +88,6 @@ fn nested(
         "not" => Some(Expression::Not(Box::new(nested(below, &path, place, depth + 1, check)?))),
         _ => leaf(key, below, &path, place, check),
     }
-}
-
-/// Not exactly one key. What is there is checked all the same.
-fn shape(
-    field: Field<'_>,
-    entries: &[(Node, Node)],
-    path: &Path<'_>,
-    place: Place<'_>,
-    depth: usize,
-    check: &mut Check<'_>,
-) -> Option<Expression> {
-    let span = entries.get(1).map_or(field.blame(), |(key, _)| key.span);
-    let what = format!("must have exactly one key, not {}", entries.len());
-    check.error(Code::ExprShape, span, path, &what).help(if entries.is_empty() {
-        "write `all:`, `any:`, `not:` or a selector"
-    } else {
-        "put the conditions into a list below `all:` or `any:`"
-    });
-    for (key, value) in entries {
-        let single = Node::new(key.span, Value::Mapping(vec![(key.clone(), value.clone())]));
-        nested(Field { node: &single, ..field }, path, place, depth, check);
-    }
-    None
 }
 
 fn leaf(

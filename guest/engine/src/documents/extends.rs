@@ -1,5 +1,6 @@
 //! `extends`: a chain of documents, made into one before it is validated (engine.md §12.4).
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::header::means_rules;
@@ -125,6 +126,7 @@ impl Chain {
     pub(super) fn resolve(self, findings: &mut Findings) -> Resolved {
         let list = if self.broken { RuleList::Refused } else { RuleList::Absent };
         let mut resolved = Resolved { entries: Vec::new(), documents: Vec::new(), rules: Vec::new(), list };
+        let mut places = BTreeMap::new();
         for (document, root) in self.links.into_iter().rev() {
             let Value::Mapping(entries) = root.value else { continue };
             let named = entries.iter().any(|(key, _)| key.as_str() == Some("rules"));
@@ -137,7 +139,7 @@ impl Chain {
                     None => false,
                 };
                 let value = if is_rules { resolved.take_rules(&key, value, &document, findings) } else { value };
-                resolved.put(key, value, &document);
+                resolved.put(key, value, &document, &mut places);
             }
         }
         resolved
@@ -145,15 +147,11 @@ impl Chain {
 }
 
 impl Resolved {
-    fn put(&mut self, key: Node, value: Node, document: &Arc<str>) {
-        let known = self.entries.iter().position(|(name, _)| name.as_str() == key.as_str());
-        match known {
-            Some(at) => {
-                if let (Some(entry), Some(owner)) = (self.entries.get_mut(at), self.documents.get_mut(at)) {
-                    (*entry, *owner) = ((key, value), Arc::clone(document));
-                }
-            }
-            None => {
+    fn put(&mut self, key: Node, value: Node, document: &Arc<str>, places: &mut BTreeMap<String, usize>) {
+        let at = *places.entry(key.as_str().unwrap_or("").to_owned()).or_insert(self.entries.len());
+        match (self.entries.get_mut(at), self.documents.get_mut(at)) {
+            (Some(entry), Some(owner)) => (*entry, *owner) = ((key, value), Arc::clone(document)),
+            _ => {
                 self.entries.push((key, value));
                 self.documents.push(Arc::clone(document));
             }

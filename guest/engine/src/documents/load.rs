@@ -15,6 +15,7 @@ use super::merge::merge;
 use super::path::Path;
 use super::rule;
 use super::ruleset::SessionLimits;
+use super::vocabulary::refuse_names;
 use crate::diagnostics::{Code, Diagnostic, Findings, Span};
 use crate::options::Options;
 use crate::yaml::{Node, Reader, Value, shown};
@@ -85,8 +86,10 @@ impl Loader {
         let dialect = Dialect::of(options);
         let mut waiting = VecDeque::from([Guard::new(rulesets, dialect.clone(), options)]);
         let mut findings = Findings::of("options");
+        refuse_names(&dialect, &mut findings);
         for (at, merged) in options.merge.iter().enumerate() {
             let mut theirs = Dialect::of(&merged.options);
+            refuse_names(&theirs, &mut findings);
             // The host answers for the names of both.
             theirs.operators.extend(dialect.operators.iter().cloned());
             theirs.selectors.extend(dialect.selectors.iter().cloned());
@@ -240,11 +243,7 @@ impl Guard {
 
     /// Goes on with the parent of the last document of the chain, or with the rules when it has none.
     fn follow(&mut self, mut text: Text, mut chain: Chain) -> Stage {
-        loop {
-            let parent = match chain.parent(|name| self.registry.contains_key(name), &mut text.findings) {
-                Parent::Named(parent) => parent,
-                Parent::None | Parent::Refused => break,
-            };
+        while let Parent::Named(parent) = chain.parent(|name| self.registry.contains_key(name), &mut text.findings) {
             if let Some(root) = self.parents.get(&parent) {
                 chain.push(Arc::from(parent), root.clone());
                 continue;

@@ -1,7 +1,8 @@
 //! The words of expressions: selectors (engine.md §3.2) and operators (§1.3) that exist without any option.
 
 use super::check::Dialect;
-use crate::diagnostics::nearest;
+use crate::diagnostics::{Code, Findings, Span, nearest};
+use crate::yaml::shown;
 
 /// What kind of operand an operator takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +61,35 @@ pub const PREFIXES: &[&str] = &["args.", "principal.claims.", "env.", "metadata.
 
 /// The operators of an expression that are no selectors.
 pub const CONNECTIVES: &[&str] = &["all", "any", "not"];
+
+/// First words of selectors that custom ones cannot have (engine.md §3.2).
+pub const RESERVED_PREFIXES: &[&str] =
+    &["environment", "tool", "args", "principal", "output", "env", "metadata", "result", "session", "workflow"];
+
+/// Why the options' custom names cannot be used: an operator or prefix must not be one that exists, and a prefix ends
+/// at its dot.
+pub(super) fn refuse_names(dialect: &Dialect, findings: &mut Findings) {
+    for name in &dialect.operators {
+        let what = match operand_kind(name) {
+            Some(_) => "exists already",
+            None if name.is_empty() => "has no name",
+            None => continue,
+        };
+        findings.error(Code::Option, Span::default(), format!("operators: the operator {} {what}", shown(name)));
+    }
+    for prefix in &dialect.selectors {
+        let what = if RESERVED_PREFIXES.contains(&prefix.as_str()) || CONNECTIVES.contains(&prefix.as_str()) {
+            "is reserved"
+        } else if prefix.is_empty() {
+            "has no name"
+        } else if prefix.contains('.') {
+            "must not have a dot"
+        } else {
+            continue;
+        };
+        findings.error(Code::Option, Span::default(), format!("selectors: the prefix {} {what}", shown(prefix)));
+    }
+}
 
 /// What a built-in operator takes.
 #[must_use]

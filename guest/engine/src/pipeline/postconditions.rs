@@ -118,7 +118,7 @@ impl Bench<'_> {
             error_detail: detail.as_deref(),
             observed,
         });
-        self.finding(rule, &message);
+        self.finding(rule, &message, policy_error, detail.as_deref());
         if observed {
             self.checked.warnings.push(format!("⚠️ [observe] {message}"));
             return;
@@ -242,7 +242,7 @@ impl Bench<'_> {
         })
     }
 
-    fn finding(&mut self, rule: &Rule, message: &str) {
+    fn finding(&mut self, rule: &Rule, message: &str, policy_error: bool, detail: Option<&str>) {
         let own = rule.metadata.as_ref().and_then(|metadata| metadata.root().as_map());
         let field = own.and_then(|own| own.get("field")).and_then(Value::as_str).unwrap_or("output");
         let mut finding = String::new();
@@ -253,6 +253,12 @@ impl Bench<'_> {
             finding.string("message", message);
             finding.object("metadata", |metadata| {
                 metadata.list("tags", |tags| rule.tags.iter().for_each(|tag| tags.string(tag)));
+                if policy_error {
+                    metadata.bool("policy_error", true);
+                }
+                if let Some(detail) = detail {
+                    metadata.string("error_detail", detail);
+                }
                 for (key, text) in own.iter().flat_map(|map| map.raw_entries()) {
                     metadata.raw(key, text);
                 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::Policy;
 use crate::call::ToolRegistry;
-use crate::diagnostics::{Diagnostic, Failure, Findings, Severity};
+use crate::diagnostics::{Code, Diagnostic, Failure, Findings, Severity};
 use crate::documents::Document;
 use crate::documents::composition::Composition;
 use crate::documents::load::Loader;
@@ -148,11 +148,25 @@ fn has_errors(diagnostics: &[Diagnostic]) -> bool {
     diagnostics.iter().any(|finding| finding.severity == Severity::Error)
 }
 
+/// Findings by document and place; first those about YAML itself, because all others may follow from them.
+fn failure(mut diagnostics: Vec<Diagnostic>) -> Failure {
+    let whole = |finding: &Diagnostic| !finding.code.as_str().starts_with("E_YAML") && finding.code != Code::DocNotMap;
+    diagnostics.sort_by(|one, two| {
+        let key = |finding: &Diagnostic| (whole(finding), finding.span);
+        one.document.cmp(&two.document).then(key(one).cmp(&key(two)))
+    });
+    Failure::documents(diagnostics)
+}
+
 impl Reading {
     /// Goes on to compile also what has errors, so that all findings come out in one go.
     fn finish(self) -> Result<Stage, Failure> {
         let (composition, diagnostics) = self.loader.finish();
-        let Some(composition) = composition else { return Err(Failure::documents(diagnostics)) };
+        let Some(mut composition) = composition else { return Err(failure(diagnostics)) };
+        if self.options.force_mode {
+            let mode = self.options.mode.unwrap_or(composition.mode);
+            composition.rules.iter_mut().filter(|rule| !rule.candidate).for_each(|rule| rule.mode = mode);
+        }
         let compiler = Compiler::new(&composition, &self.options);
         Ok(Stage::Compiling(Box::new(Compiling { options: self.options, composition, compiler, diagnostics })))
     }
@@ -173,9 +187,8 @@ impl Compiling {
                 diagnostics.extend(findings.into_list());
             }
         }
-        diagnostics.sort_by(|one, two| one.document.cmp(&two.document).then(one.span.cmp(&two.span)));
         if has_errors(&diagnostics) {
-            return Err(Failure::documents(diagnostics));
+            return Err(failure(diagnostics));
         }
         Ok(Box::new(Binding {
             options,

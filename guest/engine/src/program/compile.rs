@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::expression::{Expression, Leaf, Members, Order, Test};
+use super::expression::{Bound, Expression, Leaf, Members, Order, Test};
 use super::guard::{Estimates, Guard, guard};
 use super::index::{Entry, Index};
 use super::message::Message;
 use super::pattern::{Pattern, PatternError, Use};
 use super::probe::Probes;
-use super::selector::{Selector, Vocabulary};
+use super::selector::{Root, Selector, Vocabulary};
 use super::tools::{Named, Owner, Plan, Planned, Section, Tools};
 use super::{Body, Needs, Program, Rule};
 use crate::diagnostics::{Code, Diagnostic, Severity, Span, did_you_mean};
@@ -147,7 +147,7 @@ impl Compiler {
             }
             RuleBody::Sandbox(sandbox) => {
                 let body = Body::Sandbox { action: sandbox.outside, approval: sandbox.approval };
-                let shown = |selector: &Selector| !matches!(selector, Selector::Custom { .. });
+                let shown = |selector: &Selector| !matches!(selector, Selector::Nested(Root::Custom(_), _));
                 (body, Message::new(&sandbox.message, &self.vocabulary, shown), None, None)
             }
         };
@@ -204,7 +204,7 @@ impl Compiler {
                 let (guard, probes) = self.guards.get(*rule)?;
                 Some(Entry { rule: *rule, guard: guard.as_ref(), probes })
             });
-            Index::new(entries, &self.probes)
+            Index::new(entries, &self.selectors, &self.probes)
         };
         let members = planned.members;
         let section = Section { pre: index(&members.pre), post: index(&members.post), sandbox: members.sandbox.into() };
@@ -226,7 +226,7 @@ impl Compiler {
                 Expression::Any(parts.iter().map(|part| self.expression(rule, part)).collect())
             }
             ruleset::Expression::Not(part) => Expression::Not(Box::new(self.expression(rule, part))),
-            ruleset::Expression::Leaf(leaf) => Expression::Leaf(Box::new(self.leaf(rule, leaf))),
+            ruleset::Expression::Leaf(leaf) => Expression::Leaf(self.leaf(rule, leaf)),
         }
     }
 
@@ -243,9 +243,9 @@ impl Compiler {
             "exists" => Test::Exists(operand.as_bool().unwrap_or(true)),
             "equals" | "not_equals" => match operand.as_str() {
                 Some(text) => Test::EqualsText { text: text.into(), negated },
-                None => Test::Equals { operand: leaf.operand.value.clone(), negated },
+                None => Test::Equals { operand: Box::new(leaf.operand.value.clone()), negated },
             },
-            "in" | "not_in" => Test::In { members: members(operand), negated },
+            "in" | "not_in" => Test::In { members: Box::new(members(operand)), negated },
             "contains" | "contains_any" => {
                 let texts = texts();
                 let scannable = texts.iter().all(|text| !text.is_empty());
@@ -265,7 +265,7 @@ impl Compiler {
                 Test::Matches(patterns.into())
             }
             other => match Order::read(other) {
-                Some(order) => Test::Compare { order, operand: leaf.operand.value.clone() },
+                Some(order) => Test::Compare { order, bound: Bound::new(&leaf.operand.value) },
                 None => self.custom(rule, leaf),
             },
         };
@@ -282,7 +282,7 @@ impl Compiler {
             let message = format!("rule `{}`: unknown operator `{name}`", rule.id);
             self.error(rule, Code::UnknownOperator, leaf.operator.span, message, help);
         }
-        Test::Custom { name: name.as_str().into(), operand: leaf.operand.value.clone() }
+        Test::Custom { name: name.as_str().into(), operand: Box::new(leaf.operand.value.clone()) }
     }
 
     fn selector(&mut self, rule: &ruleset::Rule, leaf: &ruleset::Leaf) -> u32 {
@@ -361,7 +361,7 @@ impl Estimates for Compiler {
     fn is_steady(&self, selector: u32) -> bool {
         !matches!(
             self.selectors.get(selector as usize),
-            Some(Selector::Args(_) | Selector::OutputText | Selector::Result(_) | Selector::Custom { .. })
+            Some(Selector::OutputText | Selector::Nested(Root::Args | Root::Result | Root::Custom(_), _))
         )
     }
 

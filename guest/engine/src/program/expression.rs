@@ -13,7 +13,7 @@ pub(super) enum Expression {
     All(Box<[Expression]>),
     Any(Box<[Expression]>),
     Not(Box<Expression>),
-    Leaf(Box<Leaf>),
+    Leaf(Leaf),
 }
 
 /// One comparison.
@@ -35,11 +35,11 @@ pub(super) enum Test {
     },
     /// `equals` with anything else.
     Equals {
-        operand: Literal,
+        operand: Box<Literal>,
         negated: bool,
     },
     In {
-        members: Members,
+        members: Box<Members>,
         negated: bool,
     },
     /// `contains` and `contains_any`, with the number of its probe, when it has one.
@@ -53,11 +53,11 @@ pub(super) enum Test {
     Matches(Box<[(Arc<Pattern>, Option<u32>)]>),
     Compare {
         order: Order,
-        operand: Literal,
+        bound: Bound,
     },
     Custom {
         name: Box<str>,
-        operand: Literal,
+        operand: Box<Literal>,
     },
 }
 
@@ -68,6 +68,14 @@ pub(super) struct Members {
     pub(super) texts: Box<[Box<str>]>,
     /// A list of the others.
     pub(super) others: Literal,
+}
+
+/// Operand of a comparison of numbers.
+#[derive(Clone, Debug)]
+pub(super) enum Bound {
+    Number(Number<'static>),
+    /// An integer that does not fit.
+    Big(Box<Literal>),
 }
 
 /// `gt`, `gte`, `lt`, `lte`.
@@ -169,11 +177,11 @@ impl Leaf {
                 }
                 Ok(false)
             }
-            Test::Compare { order, operand } => {
-                let (Some(number), Some(operand)) = (value.as_number(), operand.root().as_number()) else {
+            Test::Compare { order, bound } => {
+                let (Some(number), Some(bound)) = (value.as_number(), bound.number()) else {
                     return Err(Trouble::Mismatch);
                 };
-                Ok(order.holds(number, operand))
+                Ok(order.holds(number, bound))
             }
             Test::Custom { name, operand } => facts.operator(name, value, operand).map_err(Trouble::Failed),
         }
@@ -187,6 +195,23 @@ impl Members {
         match value {
             Value::String(text) => self.texts.binary_search_by(|member| (**member).cmp(text)).is_ok(),
             other => self.others.root().as_list().is_some_and(|members| members.iter().any(|member| member == other)),
+        }
+    }
+}
+
+impl Bound {
+    pub(super) fn new(operand: &Literal) -> Self {
+        match operand.root().as_number() {
+            Some(Number::Int(int)) => Self::Number(Number::Int(int)),
+            Some(Number::Float(float)) => Self::Number(Number::Float(float)),
+            _ => Self::Big(Box::new(operand.clone())),
+        }
+    }
+
+    fn number(&self) -> Option<Number<'_>> {
+        match self {
+            Self::Number(number) => Some(*number),
+            Self::Big(literal) => literal.root().as_number(),
         }
     }
 }

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use super::guard::{Event, Guard, Kinds};
 use super::keys::Keys;
 use super::needles::{Needle, Needles};
+use super::paths::Paths;
 use super::pattern::{MAX_SUBJECT, Union};
 use super::probe::{Look, Probes};
 use super::selector::{Resolved, Selector};
 use super::sets::{Bits, Lists};
 use crate::call::Subject;
-use crate::json::Value;
+use crate::json::{MAX_DEPTH, Value};
 
 /// Patterns without literals that are searched for together: at most so many, and programs of at most so many states.
 const UNION: (usize, u64) = (32, 20_000);
@@ -24,6 +25,9 @@ pub(super) struct Index {
     /// Rules that must always be evaluated.
     always: Bits,
     fields: Box<[Field]>,
+    /// Fields that are looked up by themselves: selector and field.
+    single: Box<[(u32, u32)]>,
+    paths: Box<[Paths]>,
     /// Numbers in the program, ascending.
     probes: Box<[u32]>,
     /// By probe: the rules that it makes possible.
@@ -42,7 +46,6 @@ pub(super) struct Seen {
 /// What is watched of one selector.
 #[derive(Debug)]
 struct Field {
-    selector: u32,
     /// By kind of value: the rules that it makes possible.
     kinds: Lists,
     equal: Keys,
@@ -66,12 +69,16 @@ pub(super) struct Entry<'e> {
 
 impl Index {
     /// An index of rules that come in ascending order.
-    pub(super) fn new<'e>(entries: impl IntoIterator<Item = Entry<'e>>, probes: &Probes) -> Self {
+    pub(super) fn new<'e>(
+        entries: impl IntoIterator<Item = Entry<'e>>,
+        selectors: &[Selector],
+        probes: &Probes,
+    ) -> Self {
         let mut draft = Draft::default();
         for entry in entries {
             draft.add(&entry);
         }
-        draft.finish(probes)
+        draft.finish(selectors, probes)
     }
 
     /// Numbers of the rules in the program, ascending.
@@ -87,10 +94,18 @@ impl Index {
     /// Looks at a call.
     pub(super) fn see(&self, selectors: &[Selector], subject: &Subject<'_>) -> Seen {
         let mut seen = Seen { rules: self.always.clone(), probes: Bits::empty(self.probes.len()) };
-        for field in &self.fields {
-            if let Some(selector) = selectors.get(field.selector as usize) {
-                self.see_field(field, selector.resolve(subject), &mut seen);
+        let mut see = |field: u32, value: Resolved<'_>| {
+            if let Some(field) = self.fields.get(field as usize) {
+                self.see_field(field, value, &mut seen);
             }
+        };
+        for (selector, field) in &self.single {
+            if let Some(selector) = selectors.get(*selector as usize) {
+                see(*field, selector.resolve(subject));
+            }
+        }
+        for paths in &self.paths {
+            paths.walk(subject, &mut see);
         }
         seen
     }
@@ -209,7 +224,7 @@ impl Draft {
         }
     }
 
-    fn finish(mut self, probes: &Probes) -> Index {
+    fn finish(mut self, selectors: &[Selector], probes: &Probes) -> Index {
         let mut numbers = Vec::new();
         let mut waiting = Vec::new();
         for (number, rules) in std::mem::take(&mut self.probes) {
@@ -233,10 +248,23 @@ impl Draft {
         }
         let mut always = Bits::empty(self.rules.len());
         always.insert_all(&self.always);
+        let mut single = Vec::new();
+        let mut nested = Vec::new();
+        for (field, number) in (0..).zip(self.fields.keys()) {
+            match selectors.get(*number as usize) {
+                // Deeper paths lead nowhere, but their roots can still fail.
+                Some(Selector::Nested(root, path)) if path.len() <= MAX_DEPTH => {
+                    nested.push((root.clone(), path.clone(), field));
+                }
+                _ => single.push((*number, field)),
+            }
+        }
         Index {
             always,
             rules: self.rules.into(),
-            fields: self.fields.into_iter().map(|(selector, field)| field.finish(selector)).collect(),
+            fields: self.fields.into_values().map(FieldDraft::finish).collect(),
+            single: single.into(),
+            paths: Paths::new(nested),
             probes: numbers.into(),
             waiting: Lists::new(waiting),
         }
@@ -244,7 +272,7 @@ impl Draft {
 }
 
 impl FieldDraft {
-    fn finish(self, selector: u32) -> Field {
+    fn finish(self) -> Field {
         let literals = Lists::new(self.needles.values());
         let mut unions: Vec<(Vec<Arc<super::Pattern>>, Vec<u32>)> = Vec::new();
         let mut room = (0, 0);
@@ -261,7 +289,6 @@ impl FieldDraft {
         }
         let unions = unions.into_iter().map(|(patterns, probes)| (Union::new(patterns), probes.into()));
         Field {
-            selector,
             kinds: Lists::new(self.kinds),
             equal: Keys::new(self.equal),
             prefix: Keys::new(self.prefix),

@@ -78,7 +78,9 @@ struct Entry {
 
 #[inline]
 fn gram<const LENGTH: usize>(bytes: &[u8; LENGTH]) -> u32 {
-    bytes.iter().rev().fold(0, |gram, byte| (gram << 8) | u32::from(byte | CASE))
+    let mut all = [0; 4];
+    all.iter_mut().zip(bytes).for_each(|(own, byte)| *own = *byte);
+    u32::from_le_bytes(all) | u32::from_le_bytes([CASE; 4])
 }
 
 #[inline]

@@ -10,13 +10,15 @@
 mod lower;
 mod parser;
 mod required;
+mod standin;
 mod syntax;
 #[cfg(test)]
 mod tests;
 mod tokens;
+mod union;
 
 use std::borrow::Cow;
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 
 use regex_automata::meta::Regex;
 use regex_automata::nfa::thompson::WhichCaptures;
@@ -25,7 +27,9 @@ use regex_syntax::hir::Hir;
 
 use self::lower::{Alphabet, lower};
 pub(super) use self::required::Required;
+use self::standin::StandIns;
 use self::syntax::{Anchor, Node};
+pub(super) use self::union::Union;
 use crate::diagnostics::Code;
 
 /// Longest pattern, in code points.
@@ -63,6 +67,7 @@ pub struct Pattern {
     /// Roughly the states of its program.
     cost: u64,
     required: Option<Required>,
+    stand_ins: StandIns,
     ascii: OnceLock<Option<Machine>>,
     unicode: OnceLock<Option<Machine>>,
 }
@@ -134,6 +139,7 @@ impl Pattern {
             return Err(error);
         }
         let cost = lower::cost(&tree);
+        let stand_ins = StandIns::of([&tree]);
         let mains = lowered(tree, purpose, Alphabet::Unicode)?.into_iter().map(|(_, main)| main).collect();
         let required = required::required(&Hir::alternation(mains));
         Ok(Self {
@@ -143,6 +149,7 @@ impl Pattern {
             nullable,
             cost,
             required,
+            stand_ins,
             ascii: OnceLock::new(),
             unicode: OnceLock::new(),
         })
@@ -167,7 +174,9 @@ impl Pattern {
         if text.is_empty() {
             return Some(self.empty_text);
         }
-        let machine = self.machine(text.is_ascii())?;
+        let (text, alphabet) = self.stand_ins.readable(text);
+        let text = &*text;
+        let machine = self.machine(alphabet)?;
         Some(machine.clauses.iter().any(|clause| {
             let start = || Input::new(text).anchored(Anchored::Yes);
             clause.ahead.iter().all(|(negated, ahead)| ahead.is_match(start()) != *negated)
@@ -181,23 +190,31 @@ impl Pattern {
         if self.purpose != Use::Replace {
             return Cow::Borrowed(text);
         }
-        let Some([clause]) = self.machine(text.is_ascii()).map(|machine| machine.clauses.as_slice()) else {
+        let (readable, alphabet) = self.stand_ins.readable(text);
+        let Some([clause]) = self.machine(alphabet).map(|machine| machine.clauses.as_slice()) else {
             return Cow::Borrowed(text);
+        };
+        // Where characters have stand-ins, a byte of what is read is a character of the text.
+        let bytes: Option<Vec<usize>> =
+            matches!(readable, Cow::Owned(_)).then(|| text.char_indices().map(|(byte, _)| byte).collect());
+        let place = |at: usize| match &bytes {
+            Some(bytes) => bytes.get(at).copied().unwrap_or(text.len()),
+            None => at,
         };
         let mut groups = clause.main.create_captures();
         let mut out = String::new();
-        let mut copied = 0;
+        let (mut read, mut copied) = (0, 0);
         loop {
-            clause.main.search_captures(&Input::new(text).span(copied..text.len()), &mut groups);
+            clause.main.search_captures(&Input::new(&*readable).span(read..readable.len()), &mut groups);
             let Some(found) = groups.get_match() else { break };
             // The newline that a `$` looked past is not part of the match.
             let end = groups.get_group(1).map_or(found.end(), |newline| newline.start);
-            if end <= copied {
+            if end <= read {
                 break;
             }
-            out.push_str(text.get(copied..found.start()).unwrap_or_default());
+            out.push_str(text.get(copied..place(found.start())).unwrap_or_default());
             out.push_str(by);
-            copied = end;
+            (read, copied) = (end, place(end));
         }
         if copied == 0 {
             return Cow::Borrowed(text);
@@ -221,8 +238,11 @@ impl Pattern {
         self.cost
     }
 
-    fn machine(&self, ascii: bool) -> Option<&Machine> {
-        let (place, alphabet) = if ascii { (&self.ascii, Alphabet::Ascii) } else { (&self.unicode, Alphabet::Unicode) };
+    fn machine(&self, alphabet: Alphabet) -> Option<&Machine> {
+        let place = match alphabet {
+            Alphabet::Ascii => &self.ascii,
+            Alphabet::Unicode => &self.unicode,
+        };
         place.get_or_init(|| Machine::build(&self.source, self.purpose, alphabet)).as_ref()
     }
 }
@@ -302,44 +322,6 @@ fn clauses(tree: Node, purpose: Use) -> Vec<Clause> {
         clauses.push(Clause { ahead: Vec::new(), main });
     }
     clauses
-}
-
-/// Several patterns, asked all at once whether any of them may match.
-pub(super) struct Union {
-    patterns: Box<[Arc<Pattern>]>,
-    ascii: OnceLock<Option<Regex>>,
-    unicode: OnceLock<Option<Regex>>,
-}
-
-impl Union {
-    pub(super) fn new(patterns: Vec<Arc<Pattern>>) -> Self {
-        Self { patterns: patterns.into(), ascii: OnceLock::new(), unicode: OnceLock::new() }
-    }
-
-    /// False only when none of the patterns matches.
-    pub(super) fn may_match(&self, text: &str) -> bool {
-        // One by itself is searched for when it is asked about.
-        if self.patterns.len() < 2 {
-            return true;
-        }
-        let (place, alphabet) =
-            if text.is_ascii() { (&self.ascii, Alphabet::Ascii) } else { (&self.unicode, Alphabet::Unicode) };
-        let regex = place.get_or_init(|| {
-            let mut mains = Vec::new();
-            for pattern in &self.patterns {
-                let lowered = lowered(parser::parse(&pattern.source).ok()?, Use::Search, alphabet).ok()?;
-                mains.extend(lowered.into_iter().map(|(_, main)| main));
-            }
-            program(&mains, WhichCaptures::None)
-        });
-        regex.as_ref().is_none_or(|regex| regex.is_match(text))
-    }
-}
-
-impl std::fmt::Debug for Union {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_list().entries(&self.patterns).finish()
-    }
 }
 
 impl std::fmt::Debug for Pattern {

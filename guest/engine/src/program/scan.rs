@@ -1,6 +1,7 @@
 //! The hot path: which rules fire for a call. The index says which can; only those are evaluated, lazily and in order, with
 //! the same result as if every rule were.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::iter::Peekable;
 
@@ -14,7 +15,7 @@ use crate::json::{Builder, Literal, Value};
 
 /// The rules of one call and one phase that can fire.
 #[derive(Debug)]
-pub struct Scan<'p, 'c> {
+pub struct Scan<'p: 'c, 'c> {
     program: &'p Program,
     phase: Phase,
     subject: Subject<'c>,
@@ -47,6 +48,7 @@ pub struct Fired {
 pub struct FiredRules<'p, 'c, 'o> {
     scan: Scan<'p, 'c>,
     answers: Answers<'o>,
+    recent: Recent<'c>,
 }
 
 /// Rule by rule, with what fired. Ascending.
@@ -75,6 +77,9 @@ impl<'p> Iterator for Outcomes<'p, '_, '_> {
         Some((self.program.rules().get(index)?, hit))
     }
 }
+
+/// Values that were looked up last, each under its selector's number modulo the length.
+type Recent<'v> = [Cell<Option<(u32, Resolved<'v>)>>; 4];
 
 /// Answers of custom operators, by question.
 #[derive(Debug)]
@@ -120,7 +125,7 @@ impl<'p, 'c> Scan<'p, 'c> {
     #[must_use]
     pub fn fired<'o>(self, operators: &'o [Result<bool, String>]) -> FiredRules<'p, 'c, 'o> {
         let answers = Answers { places: self.questions(), list: operators };
-        FiredRules { scan: self, answers }
+        FiredRules { scan: self, answers, recent: Recent::default() }
     }
 
     /// Rules with what came of them, lazily and in order: all that are for the tool and phase, or, with `all` unset, only
@@ -171,10 +176,17 @@ fn call(name: &str, value: Value<'_>, operand: &Literal) -> Call {
 }
 
 impl Part<'_> {
-    /// The next rule that can fire.
+    /// The next rule that can fire, and its place in the index.
     fn peek(&self) -> Option<(usize, usize)> {
         let place = self.seen.rules.next(self.from)?;
         Some((self.index.rule(place)?, place))
+    }
+
+    /// As [`Part::peek`], and goes on.
+    fn next(&mut self) -> Option<usize> {
+        let (rule, place) = self.peek()?;
+        self.from = place + 1;
+        Some(rule)
     }
 }
 
@@ -184,11 +196,16 @@ impl Iterator for FiredRules<'_, '_, '_> {
     fn next(&mut self) -> Option<Fired> {
         loop {
             let Scan { program, subject, first, others, .. } = &mut self.scan;
-            let ahead = first.iter_mut().chain(others).filter_map(|part| Some((part.peek()?, part)));
-            let ((rule, place), part) = ahead.min_by_key(|((rule, _), _)| *rule)?;
-            part.from = place + 1;
+            let (rule, part) = if others.is_empty() {
+                let part = first.as_mut()?;
+                (part.next()?, part)
+            } else {
+                let ahead = first.iter_mut().chain(others).filter_map(|part| Some((part.peek()?.0, part)));
+                let (_, part) = ahead.min_by_key(|(rule, _)| *rule)?;
+                (part.next()?, part)
+            };
             let Some(expression) = program.expression(rule) else { continue };
-            let facts = Evaluation { program, subject, part, answers: &self.answers };
+            let facts = Evaluation { program, subject, part, answers: &self.answers, recent: &self.recent };
             match expression.evaluate(&facts) {
                 Ok(false) => {}
                 Ok(true) => return Some(Fired { rule, policy_error: false, error_detail: None }),
@@ -205,16 +222,25 @@ impl Iterator for FiredRules<'_, '_, '_> {
 }
 
 /// What one rule of one part looks up.
-struct Evaluation<'e> {
-    program: &'e Program,
-    subject: &'e Subject<'e>,
-    part: &'e Part<'e>,
+struct Evaluation<'e, 'p, 'c> {
+    program: &'p Program,
+    subject: &'e Subject<'c>,
+    part: &'e Part<'p>,
     answers: &'e Answers<'e>,
+    recent: &'e Recent<'c>,
 }
 
-impl<'e> Facts<'e> for Evaluation<'e> {
+impl<'e, 'p: 'c, 'c: 'e> Facts<'e> for Evaluation<'e, 'p, 'c> {
     fn value(&self, selector: u32) -> Resolved<'e> {
-        self.program.value(selector, self.subject)
+        let Some(recent) = self.recent.get(selector as usize % self.recent.len()) else { return Resolved::Missing };
+        match recent.get() {
+            Some((known, value)) if known == selector => value,
+            _ => {
+                let value = self.program.value(selector, self.subject);
+                recent.set(Some((selector, value)));
+                value
+            }
+        }
     }
 
     fn probe(&self, probe: u32) -> Option<bool> {

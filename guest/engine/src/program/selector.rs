@@ -17,21 +17,26 @@ pub(super) type Path = Box<[Box<str>]>;
 pub(super) enum Selector {
     Environment,
     ToolName,
-    Args(Path),
-    /// `principal.role` and its like.
-    Principal(Box<str>),
-    Claims(Path),
-    Metadata(Path),
     OutputText,
-    Result(Path),
     /// Coerced when the policy is loaded; none: not set.
     Env(Option<Arc<Literal>>),
-    Custom {
-        prefix: Box<str>,
-        path: Path,
-    },
+    /// Keys to follow from a map of the call. Never empty.
+    Nested(Root, Path),
     /// Not a selector: always missing.
     Nothing,
+}
+
+/// Maps that paths begin in.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Root {
+    Args,
+    /// Only its fields with texts; claims are a root of their own.
+    Principal,
+    Claims,
+    Metadata,
+    Result,
+    /// What the host gives for a prefix.
+    Custom(Box<str>),
 }
 
 /// What a selector gives for a call.
@@ -69,19 +74,21 @@ impl Vocabulary {
         match text.split_once('.') {
             None if text == "environment" => Selector::Environment,
             None => Selector::Nothing,
-            Some(("args", rest)) => Selector::Args(path(rest)),
-            Some(("metadata", rest)) => Selector::Metadata(path(rest)),
-            Some(("result", rest)) => Selector::Result(path(rest)),
+            Some(("args", rest)) => Selector::Nested(Root::Args, path(rest)),
+            Some(("metadata", rest)) => Selector::Nested(Root::Metadata, path(rest)),
+            Some(("result", rest)) => Selector::Nested(Root::Result, path(rest)),
             Some(("tool", "name")) => Selector::ToolName,
             Some(("output", "text")) => Selector::OutputText,
             Some(("env", name)) => Selector::Env(self.env.get(name).cloned()),
-            Some(("principal", field)) if PRINCIPAL_FIELDS.contains(&field) => Selector::Principal(field.into()),
+            Some(("principal", field)) if PRINCIPAL_FIELDS.contains(&field) => {
+                Selector::Nested(Root::Principal, path(field))
+            }
             Some(("principal", rest)) => match rest.strip_prefix("claims.") {
-                Some(rest) => Selector::Claims(path(rest)),
+                Some(rest) => Selector::Nested(Root::Claims, path(rest)),
                 None => Selector::Nothing,
             },
             Some((prefix, rest)) if self.prefixes.iter().any(|own| own == prefix) && !is_reserved(prefix) => {
-                Selector::Custom { prefix: prefix.into(), path: path(rest) }
+                Selector::Nested(Root::Custom(prefix.into()), path(rest))
             }
             Some(_) => Selector::Nothing,
         }
@@ -100,38 +107,23 @@ impl Selector {
         let found = match self {
             Self::Environment => Some(Value::String(subject.environment)),
             Self::ToolName => Some(Value::String(subject.call.tool)),
-            Self::Args(path) => follow(subject.call.args, path),
-            Self::Principal(field) => subject.principal.and_then(|principal| principal.get(field)),
-            Self::Claims(path) => subject
-                .principal
-                .and_then(|principal| principal.get("claims")?.as_map())
-                .and_then(|claims| follow(claims, path)),
-            Self::Metadata(path) => subject.call.metadata.and_then(|metadata| follow(metadata, path)),
             Self::OutputText => subject.output.and_then(|output| output.text).map(Value::String),
-            Self::Result(path) => subject.output.and_then(|output| match (output.value, &**path) {
-                (Value::Map(map), _) => follow(map, path),
-                // A text is a map with this one key (engine.md §8.8).
-                (text @ Value::String(_), [key]) if &**key == "output" => Some(text),
-                _ => None,
-            }),
             Self::Env(value) => value.as_ref().map(|value| value.root()),
-            Self::Custom { prefix, path } => match subject.custom.iter().find(|(name, _)| **name == **prefix) {
-                Some((_, Ok(map))) => map.root().as_map().and_then(|map| follow(map, path)),
-                Some((_, Err(error))) => return Resolved::Failed(error),
-                None => return Resolved::Failed(NOT_ANSWERED),
+            Self::Nested(root, path) => match root.map(subject) {
+                Ok(Some(map)) => follow(map, path),
+                Ok(None) if root.holds_text_at(path) => text_result(subject),
+                Ok(None) => None,
+                Err(error) => return Resolved::Failed(error),
             },
             Self::Nothing => None,
         };
-        match found {
-            None | Some(Value::Null) => Resolved::Missing,
-            Some(value) => Resolved::Value(value),
-        }
+        found.map_or(Resolved::Missing, Resolved::of)
     }
 
     /// Adds what it needs. `text` is the selector as written.
     pub(super) fn needs(&self, text: &str, needs: &mut Needs) {
         match self {
-            Self::Custom { prefix, .. } => {
+            Self::Nested(Root::Custom(prefix), _) => {
                 needs.selectors.insert(prefix.to_string());
             }
             Self::Env(_) => {
@@ -143,8 +135,45 @@ impl Selector {
 
     /// Whether it looks at what the tool returned.
     pub(super) const fn reads_output(&self) -> bool {
-        matches!(self, Self::OutputText | Self::Result(_))
+        matches!(self, Self::OutputText | Self::Nested(Root::Result, _))
     }
+}
+
+impl<'v> Resolved<'v> {
+    pub(super) const fn of(value: Value<'v>) -> Self {
+        if let Value::Null = value { Self::Missing } else { Self::Value(value) }
+    }
+}
+
+impl Root {
+    /// The map, when there is one, or the error that stands in its place.
+    pub(super) fn map<'v>(&self, subject: &Subject<'v>) -> Result<Option<Map<'v>>, &'v str> {
+        Ok(match self {
+            Self::Args => Some(subject.call.args),
+            Self::Principal => subject.principal,
+            Self::Claims => subject.principal.and_then(|principal| principal.get("claims")?.as_map()),
+            Self::Metadata => subject.call.metadata,
+            Self::Result => subject.output.and_then(|output| output.value.as_map()),
+            Self::Custom(prefix) => match subject.custom.iter().find(|(name, _)| **name == **prefix) {
+                Some((_, Ok(map))) => map.root().as_map(),
+                Some((_, Err(error))) => return Err(error),
+                None => return Err(NOT_ANSWERED),
+            },
+        })
+    }
+
+    /// Whether a result that is a text is found there: it is a map with one key (engine.md §8.8).
+    fn holds_text_at(&self, path: &[Box<str>]) -> bool {
+        matches!(path, [key] if *self == Self::Result && &**key == TEXT_KEY)
+    }
+}
+
+/// The key under which a result that is a text is found.
+pub(super) const TEXT_KEY: &str = "output";
+
+/// The result, when it is a text.
+pub(super) fn text_result<'v>(subject: &Subject<'v>) -> Option<Value<'v>> {
+    subject.output.map(|output| output.value).filter(|value| value.as_str().is_some())
 }
 
 /// A host that declares a selector answers for it; silence is no permission.

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-use super::tables;
+use super::{classes, tables};
 use crate::json::{Number, Value, write};
 
 /// Appends a value as Python's `str` writes it (engine.md §9): strings raw, `True`, `None`, `1.0`, `1e+22`, lists and maps
@@ -141,13 +141,7 @@ fn quoted(out: &mut String, text: &str) {
 }
 
 fn is_unprintable(character: char) -> bool {
-    if (' '..='~').contains(&character) {
-        return false;
-    }
-    // The lists hold first and last in turn: inside of a range an odd number of bounds has been passed.
-    let code = u32::from(character);
-    let bound = tables::UNPRINTABLE.partition_point(|bound| *bound < code);
-    bound % 2 == 1 || tables::UNPRINTABLE.get(bound) == Some(&code)
+    !(' '..='~').contains(&character) && classes::contains(&tables::UNPRINTABLE, character)
 }
 
 #[cfg(test)]

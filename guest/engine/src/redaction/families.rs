@@ -25,7 +25,11 @@ const fn family(prefix: &'static str, anchor: usize, alphabet: fn(u8) -> bool, l
 }
 
 /// Looked for at a `-`.
-const WITH_DASH: [Family; 9] = [
+const WITH_DASH: [Family; 13] = [
+    family("sk-proj-", 2, word, API_KEY_LENGTH),
+    family("sk-ant-", 2, word, API_KEY_LENGTH),
+    family("sk-svcacct-", 2, word, API_KEY_LENGTH),
+    family("sk-admin-", 2, word, API_KEY_LENGTH),
     family(API_KEY, 2, word, API_KEY_LENGTH),
     family("xox?-", 4, word, 10),
     family("xapp-", 4, word, 10),

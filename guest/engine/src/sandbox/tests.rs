@@ -141,6 +141,7 @@ fn call<'t>(tape: &'t Tape<'t>) -> Call<'t> {
         bash_command: args.get("command").and_then(Value::as_str).unwrap_or(""),
         file_path: args.get("file_path").and_then(Value::as_str),
         side_effect: SideEffect::Irreversible,
+        idempotent: false,
     }
 }
 

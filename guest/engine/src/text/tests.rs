@@ -333,7 +333,7 @@ fn policy() -> Policy {
 
 fn load() -> Policy {
     let ruleset = "apiVersion: edictum/v1\nkind: Ruleset\nmetadata: {name: text-form}\ndefaults: {mode: enforce}\nrules:\n  \
-                   - {id: none, type: pre, tool: nothing, when: {tool.name: {equals: x}}, then: {action: block, message: no}}\n";
+                   - {id: none, type: pre, tool: nothing, when: {tool.name: {equals: x}}, then: {action: block, message: 'no'}}\n";
     let document = Document { name: "text-form".into(), text: ruleset.into() };
     let mut preparation = Preparation::new(vec![document], None, "{}".into());
     loop {

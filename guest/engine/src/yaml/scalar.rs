@@ -116,7 +116,8 @@ fn number(text: &str) -> Result<Option<Resolved>, Unfit> {
         return Err(unfit(format!("a number of more than {MAX_NUMBER} characters")));
     }
     let plain: String = digits.chars().filter(|digit| *digit != '_').collect();
-    let disguised = !matches!(shape, Shape::Decimal | Shape::Float);
+    let disguised =
+        matches!(shape, Shape::Octal | Shape::Hex | Shape::Binary | Shape::Sexagesimal | Shape::SexagesimalFloat);
     let value = match shape {
         Shape::Decimal => integer(negative, plain.parse().ok()),
         Shape::Octal => integer(negative, BigInt::parse_bytes(plain.as_bytes(), 8)),

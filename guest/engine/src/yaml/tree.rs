@@ -420,7 +420,9 @@ fn scalar_node(text: &str, style: ScalarStyle, tag: Option<&Tag>, span: Span, fi
     if style == ScalarStyle::Plain
         && let Some((what, help)) = ambiguous(text)
     {
-        findings.error(Code::YamlSyntax, span, format!("YAML parse error: {what} in a text without quotes")).help(help);
+        let (line, column) = (span.line, span.column);
+        let message = format!("YAML parse error at line {line}, column {column}: {what} in a text without quotes");
+        findings.error(Code::YamlSyntax, span, message).help(help);
         return Node::new(span, Value::Invalid);
     }
     let Some(tag) = tag else {

@@ -1,6 +1,12 @@
 //! A host for tests: everything in memory, every question answered at once. What a host must do, in small.
 
-#![expect(dead_code, reason = "each test file uses a part of it")]
+#![allow(
+    dead_code,
+    clippy::panic,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "each test file uses a part of it"
+)]
 
 use std::collections::BTreeMap;
 

@@ -14,11 +14,11 @@ fn blocked(case: &Case, policy: &Policy, facts: &mut Facts, reason: impl Fn(&Dat
         let Some(call) = request.get("call") else { continue };
         let Some(reason) = reason(call) else { continue };
         match request.text("op") {
-            "begin" if !facts.calls.contains_key(&step) => {
-                let event = Some(event(case, policy, request, call));
+            "begin" => {
+                let event = Some(event(case, policy, request, call, reason.0));
                 facts.calls.insert(step, CallFacts { event, invalid: Some(reason), ..CallFacts::default() });
             }
-            "evaluate" if !facts.dry_runs.contains_key(&step) => {
+            "evaluate" => {
                 facts.dry_runs.insert(step, DryRun { invalid: Some(reason.1), ..DryRun::default() });
             }
             _ => {}
@@ -27,7 +27,7 @@ fn blocked(case: &Case, policy: &Policy, facts: &mut Facts, reason: impl Fn(&Dat
 }
 
 /// An event of a call that the reference never logged.
-fn event(case: &Case, policy: &Policy, request: &Datum, call: &Datum) -> Datum {
+fn event(case: &Case, policy: &Policy, request: &Datum, call: &Datum, name: &str) -> Datum {
     let settings = &case.opening.settings;
     let principal = call.get("principal").or_else(|| settings.get("principal")).cloned().unwrap_or_default();
     let environment = call.some("environment").or_else(|| settings.some("environment")).cloned();
@@ -45,9 +45,22 @@ fn event(case: &Case, policy: &Policy, request: &Datum, call: &Datum) -> Datum {
         ("principal", principal),
         ("policy_version", super::revision(&case.opening).into()),
     ]);
-    for name in ["action", "decision_source", "decision_name", "reason", "workflow", "tool_success", "postconditions_passed", "error"]
-    {
+    let nothing =
+        ["action", "decision_source", "decision_name", "reason", "workflow", "tool_success", "postconditions_passed", "error"];
+    for name in nothing {
         event.set(name, Datum::Null);
+    }
+    if matches!(name, "call_too_deep" | "duplicate_key") {
+        // Nothing of a text that cannot be read is believed.
+        for name in ["run_id", "call_id", "session_id", "tool_name"] {
+            event.set(name, "");
+        }
+        event.set("tool_args", Datum::map([]));
+        event.set("principal", Datum::Null);
+    }
+    if name == "invalid_command" {
+        // What is no command is none, and none changes nothing.
+        event.set("side_effect", "read");
     }
     event.set("hooks_evaluated", Vec::new());
     event.set("rules_evaluated", Vec::new());
@@ -62,8 +75,16 @@ fn event(case: &Case, policy: &Policy, request: &Datum, call: &Datum) -> Datum {
 pub fn tool_names(case: &Case, policy: &Policy, facts: &mut Facts) {
     blocked(case, policy, facts, |call| {
         let name = call.text("tool");
-        let bad = name.is_empty() || name.chars().any(|char| char.is_control() || matches!(char, '/' | '\\'));
-        bad.then(|| ("invalid_tool_name", String::new()))
+        let reason = if name.is_empty() {
+            "the tool name is empty"
+        } else if name.chars().any(char::is_control) {
+            "the tool name has a control character or a line separator"
+        } else if name.contains(['/', '\\']) {
+            "the tool name has a path separator"
+        } else {
+            return None;
+        };
+        Some(("invalid_tool_name", reason.to_owned()))
     });
 }
 
@@ -72,7 +93,7 @@ pub fn commands(case: &Case, policy: &Policy, facts: &mut Facts) {
     blocked(case, policy, facts, |call| {
         let command = call.at(&["args", "command"])?;
         let bad = call.text("tool") == "Bash" && !matches!(command, Datum::String(_));
-        bad.then(|| ("invalid_command", String::new()))
+        bad.then(|| ("invalid_command", "the command is not a string".to_owned()))
     });
 }
 
@@ -85,7 +106,24 @@ pub fn texts(case: &Case, policy: &Policy, facts: &mut Facts) {
             _ => 0,
         }
     }
-    let _ = (case, policy, facts, depth);
+    fn twice(value: &Datum) -> bool {
+        match value {
+            Datum::List(items) => items.iter().any(twice),
+            Datum::Map(entries) => {
+                let again = |(index, (key, value)): (usize, &(String, Datum))| {
+                    twice(value) || entries.iter().take(index).any(|(other, _)| other == key)
+                };
+                entries.iter().enumerate().any(again)
+            }
+            _ => false,
+        }
+    }
+    blocked(case, policy, facts, |call| {
+        if depth(call) > 100 {
+            return Some(("call_too_deep", "the call is nested too deeply".to_owned()));
+        }
+        twice(call).then(|| ("duplicate_key", "the call has a map with the same key twice".to_owned()))
+    });
 }
 
 /// Commands that the reference takes for reading.

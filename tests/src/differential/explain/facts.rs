@@ -156,7 +156,11 @@ fn same_call(case: &Case, dry_run: &Datum, begin: &Datum) -> bool {
     let same = |name| one.some(name) == two.some(name);
     let fixed = case.opening.settings.get("principal");
     let principal = two.get("principal").or(fixed).filter(|principal| !principal.is_null());
-    same("tool") && same("args") && same("environment") && one.some("principal") == principal && two.get("metadata").is_none()
+    same("tool") && same("args") && same("environment") && one.some("principal") == principal && (two.get("metadata").is_none() || !reads_metadata(case))
+}
+
+fn reads_metadata(case: &Case) -> bool {
+    case.opening.documents.iter().any(|document| document.text.contains("metadata."))
 }
 
 /// Proposed rules show only in the log.

@@ -32,6 +32,8 @@ pub struct Semantics {
     pub own_mode: bool,
     /// D-009: a failed tool's output is redacted too.
     pub redacts_failures: bool,
+    /// D-026: a call goes by the counters that were read before it was judged.
+    pub own_counts: bool,
 }
 
 /// The guard.
@@ -69,6 +71,8 @@ struct Open {
     session: String,
     tool: String,
     asked: Option<Judgement>,
+    /// As they were when it was judged.
+    counters: Counters,
 }
 
 #[derive(Clone, Debug)]
@@ -219,16 +223,19 @@ impl Model<'_> {
 
     fn begin(&self, state: &mut State, step: usize, request: &Datum) -> Option<Datum> {
         let Some(facts) = self.facts.calls.get(&step) else { return Some(refused()) };
-        let open = Open {
+        let mut open = Open {
             step,
             session: request.text("session_id").to_owned(),
             tool: request.at(&["call", "tool"])?.as_str()?.to_owned(),
             asked: None,
+            counters: Counters::default(),
         };
         if let Some((name, reason)) = &facts.invalid {
             return self.not_a_call(state, facts, name, reason);
         }
-        state.sessions.entry(open.session.clone()).or_default().attempts += 1;
+        let session = state.sessions.entry(open.session.clone()).or_default();
+        session.attempts += 1;
+        open.counters = session.clone();
         let judgement = self.judge(state, facts, &open, Vec::new())?;
         self.decide(state, facts, open, request.text("call_id"), judgement)
     }
@@ -328,17 +335,20 @@ impl Model<'_> {
         let Some(mut open) = state.calls.get(id).filter(|open| open.asked.is_some()).cloned() else { return Some(refused()) };
         let facts = self.facts.calls.get(&open.step)?;
         let event = facts.event.as_ref()?;
-        let counters = state.sessions.get(&open.session)?.clone();
         let asked = open.asked.take()?;
         let Verdict::Ask(_, allow_on_timeout) = asked.verdict else { return None };
         let outcome = request.text("outcome");
+        let granted = outcome == "approved" || (outcome == "timed_out" && allow_on_timeout);
+        if !self.semantics.own_counts || (granted && self.semantics.block_beats_ask) {
+            open.counters = state.sessions.get(&open.session)?.clone();
+        }
+        let counters = open.counters.clone();
         let action = match outcome {
             "approved" => "call_approval_granted",
             "timed_out" => "call_approval_timeout",
             _ => "call_approval_blocked",
         };
         state.log.push(self.decision_event(event, action, &asked, &counters));
-        let granted = outcome == "approved" || (outcome == "timed_out" && allow_on_timeout);
         let mut answer = Datum::map([
             ("action", if granted { "allow" } else { "block" }.into()),
             ("reason", Datum::Null),
@@ -366,12 +376,14 @@ impl Model<'_> {
             return Some(answer);
         }
         if self.semantics.allowed_after_ask {
-            let allowed = Judgement {
-                source: Datum::Null,
-                name: Datum::Null,
-                reason: Datum::Null,
-                ..asked
-            };
+            let mut allowed = Judgement { source: Datum::Null, name: Datum::Null, reason: Datum::Null, ..asked };
+            if self.case.opening.compat() {
+                // The decision after the ask is one of its own; nothing was looked at for it.
+                allowed.records.clear();
+                allowed.policy_error = false;
+                answer.set("rules_evaluated", Vec::new());
+                answer.set("policy_error", false);
+            }
             state.log.push(self.decision_event(event, "call_allowed", &allowed, &counters));
         }
         state.calls.insert(id.to_owned(), open);
@@ -392,14 +404,19 @@ impl Model<'_> {
         let session = state.sessions.entry(open.session.clone()).or_default();
         session.execs += 1;
         *session.tools.entry(open.tool.clone()).or_default() += 1;
-        session.failures = if success { 0 } else { session.failures + 1 };
+        if !success {
+            session.failures += 1;
+        } else if !self.semantics.own_counts || open.counters.failures > 0 {
+            session.failures = 0;
+        }
         let counters = session.clone();
+        let attempts = if self.semantics.own_counts { open.counters.attempts } else { counters.attempts };
         let checked = result::check(self, facts.after.as_ref()?, event.text("side_effect"), output, success)?;
         let mut post = self.event(event, if success { "call_executed" } else { "call_failed" });
         post.set("tool_success", success);
         post.set("postconditions_passed", checked.answer.get("postconditions_passed").cloned().unwrap_or_default());
         post.set("rules_evaluated", checked.answer.get("rules_evaluated").cloned().unwrap_or_default());
-        post.set("session_attempt_count", counters.attempts);
+        post.set("session_attempt_count", attempts);
         post.set("session_execution_count", counters.execs);
         post.set("policy_error", checked.policy_error);
         state.log.push(post);

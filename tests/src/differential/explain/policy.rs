@@ -82,7 +82,8 @@ impl Rule {
     /// `block`, `ask`, `warn` or `redact`.
     #[must_use]
     pub fn action(&self) -> &str {
-        let action = if self.kind == Kind::Sandbox { self.content.get("outside") } else { self.content.at(&["then", "action"]) };
+        let action =
+            if self.kind == Kind::Sandbox { self.content.get("outside") } else { self.content.at(&["then", "action"]) };
         action.and_then(Datum::as_str).unwrap_or("block")
     }
 
@@ -105,7 +106,11 @@ impl Rule {
     /// The template.
     #[must_use]
     pub fn message(&self) -> &str {
-        let message = if self.kind == Kind::Sandbox { self.content.get("message") } else { self.content.at(&["then", "message"]) };
+        let message = if self.kind == Kind::Sandbox {
+            self.content.get("message")
+        } else {
+            self.content.at(&["then", "message"])
+        };
         message.and_then(Datum::as_str).unwrap_or("")
     }
 
@@ -156,7 +161,9 @@ impl Policy {
             let mode = content.at(&["defaults", "mode"])?.as_str()?.to_owned();
             let candidate = index > 0 && content.flag("observe_alongside");
             if candidate {
-                policy.proposed_tools.extend(content.get("tools").map_or(&[][..], Datum::entries).iter().map(|(name, _)| name.clone()));
+                policy
+                    .proposed_tools
+                    .extend(content.get("tools").map_or(&[][..], Datum::entries).iter().map(|(name, _)| name.clone()));
             } else {
                 merged_mode.clone_from(&mode);
             }

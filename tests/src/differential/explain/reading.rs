@@ -18,6 +18,8 @@ pub struct Scene<'s> {
     pub output: Option<&'s Datum>,
     /// Whether it is a dry run.
     pub dry_run: bool,
+    /// Whether results that are no strings are JSON text.
+    pub json: bool,
     /// Ours, or the reference.
     pub ours: bool,
 }
@@ -49,7 +51,7 @@ impl Scene<'_> {
             ("output", "text") => match self.output {
                 None | Some(Datum::Null) => None,
                 Some(Datum::String(text)) => Some(text.as_str().into()),
-                Some(other) => Some(output_text(other, self.ours)?.into()),
+                Some(other) => Some(output_text(other, self.json)?.into()),
             },
             ("result", _) if !self.ours => None,
             ("result", path) => match self.output {
@@ -109,7 +111,7 @@ impl Scene<'_> {
                 rest = after;
                 continue;
             };
-            let closed = self.ours && rule.action() == "block" && (name == "output.text" || name.starts_with("result."));
+            let closed = self.ours && rule.action() != "warn" && (name == "output.text" || name.starts_with("result."));
             match self.value(name)?.filter(|value| !value.is_null() && !closed) {
                 None => text.push_str(&format!("{{{name}}}")),
                 Some(value) => text.push_str(&self.placeholder(name, &value)?),
@@ -149,27 +151,27 @@ fn shortened(text: &str, most: usize) -> String {
 }
 
 /// `output.text` of what is no string.
-fn output_text(value: &Datum, ours: bool) -> Option<String> {
+fn output_text(value: &Datum, json: bool) -> Option<String> {
     Some(match value {
-        Datum::Null => if ours { "null" } else { "None" }.to_owned(),
-        Datum::Bool(flag) => match (flag, ours) {
+        Datum::Null => if json { "null" } else { "None" }.to_owned(),
+        Datum::Bool(flag) => match (flag, json) {
             (flag, true) => flag.to_string(),
             (true, false) => "True".to_owned(),
             (false, false) => "False".to_owned(),
         },
         Datum::Int(number) => number.clone(),
-        Datum::Float(number) if ours => number.clone(),
+        Datum::Float(number) if json => number.clone(),
         Datum::Float(_) => return None,
-        Datum::String(text) if ours => Datum::from(text.as_str()).to_string(),
+        Datum::String(text) if json => Datum::from(text.as_str()).to_string(),
         Datum::String(text) if text.chars().all(|char| char.is_ascii_alphanumeric() || char == ' ') => format!("'{text}'"),
         Datum::String(_) => return None,
         Datum::List(items) => {
-            let items: Option<Vec<String>> = items.iter().map(|item| output_text(item, ours)).collect();
+            let items: Option<Vec<String>> = items.iter().map(|item| output_text(item, json)).collect();
             format!("[{}]", items?.join(", "))
         }
         Datum::Map(entries) => {
             let entry = |(key, value): &(String, Datum)| {
-                Some(format!("{}: {}", output_text(&key.as_str().into(), ours)?, output_text(value, ours)?))
+                Some(format!("{}: {}", output_text(&key.as_str().into(), json)?, output_text(value, json)?))
             };
             let entries: Option<Vec<String>> = entries.iter().map(entry).collect();
             format!("{{{}}}", entries?.join(", "))
@@ -249,7 +251,7 @@ fn equal(one: &Datum, two: &Datum) -> Option<bool> {
 }
 
 fn matches(pattern: &str, text: &str, ours: bool) -> Option<bool> {
-    let pattern = Regex::new(&pattern.replace(r"\Z", r"\z")).ok()?;
+    let pattern = Regex::new(&super::rust_pattern(pattern)).ok()?;
     let cut = text.char_indices().nth(CUT).map_or(text, |(end, _)| text.get(..end).unwrap_or(text));
     Some(pattern.is_match(if ours { text } else { cut }))
 }

@@ -7,20 +7,54 @@ const MARK: &str = "[REDACTED]";
 
 /// Names that both know, glued or with `_`.
 const NAMES: &[&str] = &[
-    "password", "secret", "token", "api_key", "apikey", "authorization", "auth", "credentials", "private_key", "privatekey",
-    "access_token", "refresh_token", "client_secret", "connection_string", "database_url", "db_password", "ssh_key",
+    "password",
+    "secret",
+    "token",
+    "api_key",
+    "apikey",
+    "authorization",
+    "auth",
+    "credentials",
+    "private_key",
+    "privatekey",
+    "access_token",
+    "refresh_token",
+    "client_secret",
+    "connection_string",
+    "database_url",
+    "db_password",
+    "ssh_key",
     "passphrase",
 ];
 
-const SAFE: &[&str] = &["max_tokens", "num_tokens", "input_tokens", "output_tokens", "total_tokens", "sort_keys", "index_keys"];
+const SAFE: &[&str] =
+    &["max_tokens", "num_tokens", "input_tokens", "output_tokens", "total_tokens", "sort_keys", "index_keys"];
 
 const PARTS: &[&str] =
     &["token", "tokens", "key", "keys", "secret", "secrets", "password", "passwords", "credential", "credentials"];
 
 /// Parts of names that only ours knows.
 const OUR_PARTS: &[&str] = &[
-    "passwd", "pwd", "pass", "bearer", "cookie", "cookies", "jwt", "creds", "cred", "otp", "pin", "signature", "sig", "dsn",
-    "auth", "authorization", "passphrase", "apikey", "sessionid", "sshkey",
+    "passwd",
+    "pwd",
+    "pass",
+    "bearer",
+    "cookie",
+    "cookies",
+    "jwt",
+    "creds",
+    "cred",
+    "otp",
+    "pin",
+    "signature",
+    "sig",
+    "dsn",
+    "auth",
+    "authorization",
+    "passphrase",
+    "apikey",
+    "sessionid",
+    "sshkey",
 ];
 
 /// Whether what stands under a key is a secret.
@@ -55,7 +89,8 @@ pub fn sensitive(key: &str, ours: bool) -> bool {
 const SECRETS: &[(&str, usize)] = &[("sk-", 20), ("AKIA", 16), ("ghp_", 36), ("xoxb-", 10)];
 
 /// Those that only ours knows.
-const OUR_SECRETS: &[(&str, usize)] = &[("glpat-", 16), ("github_pat_", 20), ("sk_live_", 10), ("npm_", 20), ("hf_", 20)];
+const OUR_SECRETS: &[(&str, usize)] =
+    &[("glpat-", 16), ("github_pat_", 20), ("sk_live_", 10), ("npm_", 20), ("hf_", 20)];
 
 fn word(char: char) -> bool {
     char.is_ascii_alphanumeric() || matches!(char, '_' | '-')
@@ -65,7 +100,8 @@ fn word(char: char) -> bool {
 #[must_use]
 pub fn begins_secret(text: &str) -> bool {
     SECRETS.iter().any(|(start, length)| {
-        text.strip_prefix(start).is_some_and(|rest| rest.chars().take_while(|char| char.is_ascii_alphanumeric()).count() >= *length)
+        text.strip_prefix(start)
+            .is_some_and(|rest| rest.chars().take_while(|char| char.is_ascii_alphanumeric()).count() >= *length)
     })
 }
 
@@ -87,6 +123,7 @@ pub const COMMANDS: &[(&str, &str)] = &[
     ("docker run -p 80:80 web", "docker run -p 80:80 web"),
     ("ls my-project/x", "ls my-project/x"),
     ("find . -prune", "find . -prune"),
+    ("rg --pre x y", "rg --pre x y"),
     ("API_KEY=abc123 deploy", "API_KEY=[REDACTED] deploy"),
     ("deploy --token abc123", "deploy --token [REDACTED]"),
     ("curl -u ana:hunter2 host", "curl -u ana:[REDACTED] host"),

@@ -144,7 +144,7 @@ impl Bench<'_, '_> {
         }
         let mut after = text.clone();
         for pattern in patterns {
-            let pattern = Regex::new(&pattern.replace(r"\Z", r"\z")).ok()?;
+            let pattern = Regex::new(&super::rust_pattern(&pattern)).ok()?;
             after = replace_all(&pattern, &after);
         }
         let unchanged = after == text;

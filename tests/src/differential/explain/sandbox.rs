@@ -7,9 +7,31 @@ use crate::differential::datum::Datum;
 
 /// Keys whose strings are paths, without `_` and in lower case.
 const PATH_KEYS: &[&str] = &[
-    "path", "filepath", "directory", "dir", "folder", "target", "destination", "source", "src", "dst", "file", "filename",
-    "cwd", "workdir", "workingdirectory", "root", "base", "output", "outputpath", "inputpath", "oldpath", "newpath", "paths",
-    "files", "uri",
+    "path",
+    "filepath",
+    "directory",
+    "dir",
+    "folder",
+    "target",
+    "destination",
+    "source",
+    "src",
+    "dst",
+    "file",
+    "filename",
+    "cwd",
+    "workdir",
+    "workingdirectory",
+    "root",
+    "base",
+    "output",
+    "outputpath",
+    "inputpath",
+    "oldpath",
+    "newpath",
+    "paths",
+    "files",
+    "uri",
 ];
 
 const COMMAND_KEYS: &[&str] = &["command", "cmd", "script", "bashcommand", "shell"];
@@ -51,14 +73,21 @@ pub fn outside(rule: &Rule, args: &Datum) -> bool {
             return true;
         }
     }
-    let allowed: Vec<&str> =
-        rule.content.at(&["allows", "domains"]).map_or(&[][..], Datum::items).iter().filter_map(Datum::as_str).collect();
+    let allowed: Vec<&str> = rule
+        .content
+        .at(&["allows", "domains"])
+        .map_or(&[][..], Datum::items)
+        .iter()
+        .filter_map(Datum::as_str)
+        .collect();
     !allowed.is_empty() && found.iter().any(|(key, text)| !hosts_allowed(key, text, &allowed))
 }
 
-/// Whether the command of a call is no string, or the call's only command is hidden from the reference.
+/// Whether a string is a path whatever its key.
 fn looks_like_path(text: &str) -> bool {
-    ["/", "~", "./", "../", "file:"].iter().any(|start| text.starts_with(start)) || text == ".." || text.contains("/../")
+    ["/", "~", "./", "../", "file:"].iter().any(|start| text.starts_with(start))
+        || text == ".."
+        || text.contains("/../")
 }
 
 /// Paths in a command; none: one whose target cannot be known.
@@ -76,7 +105,10 @@ fn command(text: &str, found: &mut Vec<Option<String>>) {
             if part.starts_with(['~', '$']) || part.contains(['*', '?', '[', '{']) {
                 found.push(None);
             } else if !part.starts_with('-') && !part.contains("://") && (part.contains('/') || looks_like_path(part)) {
-                if part == token && !part.starts_with('/') && (token.contains('=') || token.contains('@') || token.contains(['<', '>'])) {
+                if part == token
+                    && !part.starts_with('/')
+                    && (token.contains('=') || token.contains('@') || token.contains(['<', '>']))
+                {
                     continue;
                 }
                 found.push(Some(part.to_owned()));
@@ -161,6 +193,14 @@ fn hosts_allowed(key: &str, text: &str, allowed: &[&str]) -> bool {
         return true;
     }
     !(URL_KEYS.contains(&key) || HOST_KEYS.contains(&key)) || permits(text)
+}
+
+/// Whether a host ends in a dot: the reference takes it for another one.
+#[must_use]
+pub fn has_dotted_host(args: &Datum) -> bool {
+    let mut found = Vec::new();
+    strings(args, "", &mut found);
+    found.iter().any(|(_, text)| text.contains("://") && (text.contains("./") || text.ends_with('.')))
 }
 
 /// Globs with no more than a star at their start or end.

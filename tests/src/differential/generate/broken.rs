@@ -68,9 +68,14 @@ fn rule_level(random: &mut Random, content: &mut Datum) {
         8 if has_then => rule.get_mut("then").into_iter().for_each(|then| then.set("action", "deny")),
         9 if has_then => rule.get_mut("then").into_iter().for_each(|then| drop(then.remove("message"))),
         10 if has_then => rule.get_mut("then").into_iter().for_each(|then| then.set("tags", Datum::list(["".into()]))),
-        11 if rule.get("tool").is_some() => rule.set("tool", random.one(&[Datum::from(""), Datum::from(3), Datum::Null]).clone()),
+        11 if rule.get("tool").is_some() => {
+            rule.set("tool", random.one(&[Datum::from(""), Datum::from(3), Datum::Null]).clone())
+        }
         12 if rule.get("limits").is_some() => {
-            rule.set("limits", Datum::map([("max_attempts", random.one(&[Datum::from(0), true.into(), "3".into()]).clone())]));
+            rule.set(
+                "limits",
+                Datum::map([("max_attempts", random.one(&[Datum::from(0), true.into(), "3".into()]).clone())]),
+            );
         }
         _ => {
             // Two rules of one id.

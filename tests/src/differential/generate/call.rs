@@ -69,10 +69,10 @@ pub fn steps(
         if random.percent(6) {
             finish.set("success", random.percent(50));
         }
-        // Some calls are in flight while others begin; few are never finished.
-        match random.below(20) {
-            0..=3 => open.push(finish),
-            4 => {}
+        // Few calls are in flight while others begin, and few are never finished.
+        match random.below(100) {
+            0..=2 => open.push(finish),
+            3..=5 => {}
             _ => steps.push(finish),
         }
     }
@@ -111,8 +111,12 @@ fn set_counters(random: &mut Random, world: &World, session: &str) -> Datum {
 /// The outcomes that both engines log alike, mostly: after a granted `ask` ours also logs that the call was allowed.
 fn approve(random: &mut Random, id: &str) -> Datum {
     let outcome = *random.weighted(&[(45, "rejected"), (42, "timed_out"), (13, "approved")]);
-    let mut approve =
-        Datum::map([("op", "approve".into()), ("call_id", id.into()), ("outcome", outcome.into()), ("approver", "ana".into())]);
+    let mut approve = Datum::map([
+        ("op", "approve".into()),
+        ("call_id", id.into()),
+        ("outcome", outcome.into()),
+        ("approver", "ana".into()),
+    ]);
     if outcome != "timed_out" && random.percent(40) {
         approve.set("reason", random.word(&["too risky", "fine", "nein, größer"]));
     }
@@ -151,7 +155,9 @@ pub fn call(random: &mut Random, world: &World, tool: Tool, interests: Interests
     };
     for (path, samples) in &world.special {
         let watched = (*path == "args.url" && interests.hosts) || (*path != "args.url" && interests.paths);
-        if meant == Some(path) && random.percent(94) || meant != Some(path) && random.percent(if watched { 20 } else { 8 }) {
+        if meant == Some(path) && random.percent(94)
+            || meant != Some(path) && random.percent(if watched { 20 } else { 8 })
+        {
             let name = path.trim_start_matches("args.");
             args.set(name, *random.one(samples));
         }

@@ -296,7 +296,8 @@ fn general(random: &mut Random, pattern: &mut String, char: char) -> bool {
 pub fn message(random: &mut Random, world: &World, place: Place) -> String {
     const OPENINGS: &[&str] =
         &["refused", "not allowed: ", "⚠ stop — ", "use another tool ", "値が不正です ", "limit of budget", "a\nb "];
-    const LITERAL: &[&str] = &["{nope}", "{}", "{ }", "{{args.title}}", "{tool}", "{ args.title }", "{args.title!r}", "{"];
+    const LITERAL: &[&str] =
+        &["{nope}", "{}", "{ }", "{{args.title}}", "{tool}", "{ args.title }", "{args.title!r}", "{"];
     let mut message = random.word(OPENINGS).to_owned();
     for _ in 0..random.below(4) {
         match random.below(12) {

@@ -34,7 +34,16 @@ pub fn group(random: &mut Random) -> Group {
     let content = match random.below(8) {
         // D-030
         0 => pattern(random.word(&[
-            r"a(?=b)", r"a(?!b)", r"(?<=a)b", r"(?<!a)b", r"(a)\1", r"(?P<x>a)(?P=x)", "a++b", "(?>a+)b", "(a)?(?(1)b|c)", "a*+",
+            r"a(?=b)",
+            r"a(?!b)",
+            r"(?<=a)b",
+            r"(?<!a)b",
+            r"(a)\1",
+            r"(?P<x>a)(?P=x)",
+            "a++b",
+            "(?>a+)b",
+            "(a)?(?(1)b|c)",
+            "a*+",
         ])),
         // D-031
         1 => {
@@ -48,10 +57,24 @@ pub fn group(random: &mut Random) -> Group {
         }
         // D-032
         2 => match random.below(4) {
-            0 => with(random.word(&[r#"{"args.a":{"contains":""}}"#, r#"{"args.a":{"starts_with":""}}"#, r#"{"args.a":{"contains_any":["x",""]}}"#]), "block"),
+            0 => with(
+                random.word(&[
+                    r#"{"args.a":{"contains":""}}"#,
+                    r#"{"args.a":{"starts_with":""}}"#,
+                    r#"{"args.a":{"contains_any":["x",""]}}"#,
+                ]),
+                "block",
+            ),
             1 => with(r#"{"args.a":{"gt":NaN}}"#, "block"),
-            2 => with(random.word(&[r#"{"output.text":{"matches":"x*"}}"#, r#"{"output.text":{"matches":"a?"}}"#]), "redact"),
-            _ => ruleset("enforce", &nothing, vec![json(r#"{"id":"a","type":"sandbox","tool":"*","allows":{},"message":"no"}"#)]),
+            2 => with(
+                random.word(&[r#"{"output.text":{"matches":"x*"}}"#, r#"{"output.text":{"matches":"a?"}}"#]),
+                "redact",
+            ),
+            _ => ruleset(
+                "enforce",
+                &nothing,
+                vec![json(r#"{"id":"a","type":"sandbox","tool":"*","allows":{},"message":"no"}"#)],
+            ),
         },
         // D-033
         3 => with(
@@ -84,7 +107,8 @@ pub fn group(random: &mut Random) -> Group {
         // D-036
         _ => {
             steps.clear();
-            let sandbox = json(r#"{"id":"box","type":"sandbox","tool":"*","within":["/w"],"outside":"approve","message":"no"}"#);
+            let sandbox =
+                json(r#"{"id":"box","type":"sandbox","tool":"*","within":["/w"],"outside":"approve","message":"no"}"#);
             let mut rule = conditional("a", "pre", "*", json(r#"{"args.a":{"equals":1}}"#), "ask", "no");
             rule.get_mut("then").into_iter().for_each(|then| then.set("timeout_effect", "allow"));
             ruleset("enforce", &nothing, vec![if random.percent(50) { sandbox } else { rule }])

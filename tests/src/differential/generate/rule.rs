@@ -53,7 +53,8 @@ pub fn ruleset(random: &mut Random, world: &World, plan: Plan) -> Datum {
         rules.swap(index, random.below(index + 1));
     }
     if plan.ask {
-        let ask = if plan.sandboxes { sandbox(random, world, &rules, "ask") } else { pre(random, world, &rules, "ask") };
+        let ask =
+            if plan.sandboxes { sandbox(random, world, &rules, "ask") } else { pre(random, world, &rules, "ask") };
         rules.push(ask);
     }
     let mut document = Datum::map([
@@ -136,7 +137,11 @@ pub fn pre(random: &mut Random, world: &World, rules: &[Datum], action: &str) ->
 pub fn post(random: &mut Random, world: &World, rules: &[Datum]) -> Datum {
     let harmless = world.harmless_tools();
     let taken = |tool: &str| {
-        rules.iter().any(|rule| rule.text("type") == "post" && rule.text("tool") == tool && rule.at(&["then", "action"]) != Some(&"warn".into()))
+        rules.iter().any(|rule| {
+            rule.text("type") == "post"
+                && rule.text("tool") == tool
+                && rule.at(&["then", "action"]) != Some(&"warn".into())
+        })
     };
     let free: Vec<&str> = harmless.into_iter().filter(|tool| !taken(tool)).collect();
     if free.is_empty() || random.percent(40) {
@@ -152,7 +157,10 @@ pub fn post(random: &mut Random, world: &World, rules: &[Datum]) -> Datum {
         let matched = if random.percent(70) {
             Datum::map([("matches", pattern(random, &sample).into())])
         } else {
-            Datum::map([("matches_any", Datum::list([pattern(random, &sample).into(), pattern(random, &sample).into()]))])
+            Datum::map([(
+                "matches_any",
+                Datum::list([pattern(random, &sample).into(), pattern(random, &sample).into()]),
+            )])
         };
         let leaf = Datum::map([("output.text", matched)]);
         let when = if random.percent(70) {
@@ -160,13 +168,18 @@ pub fn post(random: &mut Random, world: &World, rules: &[Datum]) -> Datum {
         } else {
             Datum::map([("all", Datum::list([leaf, condition(random, world, Place::Pre, 0)]))])
         };
-        rule.with("when", when).with("then", then(random, world, Place::Post, "redact"))
+        rule.with("when", when).with("then", closed(then(random, world, Place::Post, "redact")))
     } else {
-        let mut then = then(random, world, Place::Post, "block");
-        let message = then.text("message").replace("{output.text}", "the output");
-        then.set("message", message.chars().take(500).collect::<String>());
+        let then = closed(then(random, world, Place::Post, "block"));
         rule.with("when", condition(random, world, Place::Post, 2)).with("then", then)
     }
+}
+
+/// Without the output in its message.
+fn closed(mut then: Datum) -> Datum {
+    let message = then.text("message").replace("{output.text}", "the output");
+    then.set("message", message.chars().take(500).collect::<String>());
+    then
 }
 
 fn session(random: &mut Random, world: &World, rules: &[Datum], plan: Plan) -> Datum {

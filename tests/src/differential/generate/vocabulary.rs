@@ -49,7 +49,8 @@ pub const TOOLS: &[Tool] = &[
 
 /// Globs that match some of them.
 pub const GLOBS: &[&str] = &[
-    "*", "mcp_*", "R*", "?ead", "[RW]*", "[!B]*", "*_*", "*e*", "工*", "a[b", "B?sh", "[a-z]*", "nothing*", "*:*", "Read",
+    "*", "mcp_*", "R*", "?ead", "[RW]*", "[!B]*", "*_*", "*e*", "工*", "a[b", "B?sh", "[a-z]*", "nothing*", "*:*",
+    "Read",
 ];
 
 /// An argument of any tool, and values it may have.
@@ -325,10 +326,16 @@ pub fn fields(random: &mut Random) -> Vec<Field> {
         let samples = (0..random.between(2, 4)).map(|_| match path {
             "title" | "body" | "note" => text(random).into(),
             "count" | "size" | "opts.level" if random.percent(85) => {
-                if random.percent(75) { integer(random) } else { float(random) }
+                if random.percent(75) {
+                    integer(random)
+                } else {
+                    float(random)
+                }
             }
             "flag" if random.percent(80) => random.percent(50).into(),
-            "items" if random.percent(70) => Datum::list((0..random.below(4)).map(|_| any(random, 1)).collect::<Vec<_>>()),
+            "items" if random.percent(70) => {
+                Datum::list((0..random.below(4)).map(|_| any(random, 1)).collect::<Vec<_>>())
+            }
             _ => any(random, 1),
         });
         let samples = samples.collect();

@@ -30,7 +30,10 @@ impl World {
         let mut classes: Vec<(&str, &str)> = Vec::new();
         for tool in &tools {
             if random.percent(75) && !classes.iter().any(|(name, _)| *name == tool.name) {
-                classes.push((tool.name, *random.weighted(&[(4, "read"), (2, "pure"), (1, "write"), (1, "irreversible")])));
+                classes.push((
+                    tool.name,
+                    *random.weighted(&[(4, "read"), (2, "pure"), (1, "write"), (1, "irreversible")]),
+                ));
             }
         }
         let some = |random: &mut Random, of: &[&'static str]| -> Vec<&'static str> {
@@ -69,7 +72,8 @@ impl World {
 
     /// Names of tools whose results rules may change in both engines.
     pub fn harmless_tools(&self) -> Vec<&'static str> {
-        let harmless = |tool: &&Tool| tool.profile != Profile::Command && matches!(self.class(tool.name), Some("read" | "pure"));
+        let harmless =
+            |tool: &&Tool| tool.profile != Profile::Command && matches!(self.class(tool.name), Some("read" | "pure"));
         self.tools.iter().filter(harmless).map(|tool| tool.name).collect()
     }
 }

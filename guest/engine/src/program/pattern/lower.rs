@@ -1,6 +1,8 @@
 //! Tree → the representation that `regex-automata` compiles, with Python's meaning of `\w`, `\s`, `\d`, `$` and `\Z`
 //! (engine.md §4.1, §4.4). No text is written and parsed again: what is not translated cannot change its meaning.
 
+use std::sync::LazyLock;
+
 use regex_syntax::hir::{Capture, Class, ClassUnicode, ClassUnicodeRange, Dot, Hir, Look, Repetition};
 
 use super::super::tables;
@@ -132,20 +134,10 @@ impl Lowering {
     }
 
     fn set(&self, set: &Set) -> ClassUnicode {
-        let mut class = class_of(set.items.iter().filter_map(|item| match item {
-            Item::Range(first, last) => Some((*first, *last)),
-            Item::Category { .. } => None,
-        }));
-        if set.flags.ignore_case {
-            fold(&mut class, set.flags.ascii);
-        }
+        let mut class = ranges(set);
         for item in &set.items {
             if let Item::Category { category, negated } = item {
-                let mut members = self.category(*category, set.flags.ascii);
-                if *negated {
-                    members.negate();
-                }
-                class.union(&members);
+                class.union(&self.category(*category, *negated, set.flags.ascii));
             }
         }
         if set.negated {
@@ -157,22 +149,21 @@ impl Lowering {
         class
     }
 
-    fn category(&self, category: Category, ascii_only: bool) -> ClassUnicode {
-        let table: &[u32] = match category {
-            Category::Digit => &tables::DIGIT,
-            Category::Space => &tables::SPACE,
-            Category::Word => &tables::WORD,
-        };
-        if ascii_only && category == Category::Space {
-            // Without U+001C to U+001F.
-            return class_of([('\t', '\r'), (' ', ' ')]);
-        }
+    fn category(&self, category: Category, negated: bool, ascii_only: bool) -> ClassUnicode {
         let small = ascii_only || self.alphabet == Alphabet::Ascii;
-        class_of(table.chunks_exact(2).filter_map(|pair| {
-            let [first, last] = *pair else { return None };
-            let range = (char::from_u32(first)?, char::from_u32(last)?);
-            (!small || range.1.is_ascii()).then_some(range)
-        }))
+        let mut class = match (category, small) {
+            // Without U+001C to U+001F.
+            (Category::Space, _) if ascii_only => class_of([('\t', '\r'), (' ', ' ')]),
+            (Category::Space, _) => SPACE.clone(),
+            (Category::Digit, true) => class_of([('0', '9')]),
+            (Category::Digit, false) => DIGIT.clone(),
+            (Category::Word, true) => class_of([('0', '9'), ('A', 'Z'), ('_', '_'), ('a', 'z')]),
+            (Category::Word, false) => WORD.clone(),
+        };
+        if negated {
+            class.negate();
+        }
+        class
     }
 
     fn anchor(&self, anchor: Anchor, tail: Tail) -> Result<Hir, PatternError> {
@@ -205,6 +196,49 @@ impl Lowering {
             }
         })
     }
+}
+
+static DIGIT: LazyLock<ClassUnicode> = LazyLock::new(|| of_table(&tables::DIGIT));
+static SPACE: LazyLock<ClassUnicode> = LazyLock::new(|| of_table(&tables::SPACE));
+static WORD: LazyLock<ClassUnicode> = LazyLock::new(|| of_table(&tables::WORD));
+
+fn of_table(table: &[u32]) -> ClassUnicode {
+    class_of(table.chunks_exact(2).filter_map(|range| {
+        let [first, last] = *range else { return None };
+        Some((char::from_u32(first)?, char::from_u32(last)?))
+    }))
+}
+
+/// The ranges of a set, in both cases where case is ignored.
+pub(super) fn ranges(set: &Set) -> ClassUnicode {
+    if let [Item::Range(first, last)] = set.items.as_slice()
+        && first == last
+        && first.is_ascii_alphabetic()
+        && set.flags.ignore_case
+        && (set.flags.ascii || !matches!(first, 'k' | 'K' | 's' | 'S'))
+    {
+        // Most letters have no further case: what the table would say, without asking it for each letter of a pattern.
+        let (upper, lower) = (first.to_ascii_uppercase(), first.to_ascii_lowercase());
+        return class_of([(upper, upper), (lower, lower)]);
+    }
+    let mut class = class_of(set.items.iter().filter_map(|item| match item {
+        Item::Range(first, last) => Some((*first, *last)),
+        Item::Category { .. } => None,
+    }));
+    if set.flags.ignore_case {
+        fold(&mut class, set.flags.ascii);
+    }
+    class
+}
+
+/// The ASCII characters of a set, one bit each.
+pub(super) fn ascii_members(set: &Set) -> u128 {
+    let class = Lowering { purpose: Use::Search, alphabet: Alphabet::Ascii }.set(set);
+    class
+        .ranges()
+        .iter()
+        .flat_map(|range| range.start()..=range.end())
+        .fold(0, |bits, member| bits | 1 << u32::from(member))
 }
 
 fn class_of(ranges: impl IntoIterator<Item = (char, char)>) -> ClassUnicode {

@@ -185,6 +185,7 @@ impl Sample {
             bash_command: "",
             file_path: None,
             side_effect: SideEffect::Irreversible,
+            idempotent: false,
         };
         look(&Subject {
             call: &call,
