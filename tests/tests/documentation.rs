@@ -89,3 +89,14 @@ fn every_divergence_is_documented_with_its_section() {
         }
     }
 }
+
+#[test]
+fn deliberate_faults_still_have_their_places() {
+    let faults: Vec<std::collections::BTreeMap<String, String>> =
+        serde_yaml::from_str(&read("tests/deliberate_faults.yaml")).unwrap();
+    assert!(faults.len() >= 20, "{} faults", faults.len());
+    for fault in faults {
+        let text = read(&fault["file"]);
+        assert_eq!(text.matches(&fault["old"]).count(), 1, "{}", fault["name"]);
+    }
+}

@@ -32,11 +32,11 @@ pub fn then_become(verb: &str, arguments: &[String]) -> Outcome<End> {
     Err(become_program(host))
 }
 
-/// Builds the host and the benchmark (`tests/src/bin/bench`), then becomes the benchmark.
-pub fn then_measure(arguments: &[String]) -> Outcome<End> {
+/// Builds the host and a program of `tests/src/bin`, then becomes that program.
+pub fn then_run(program: &str, arguments: &[String]) -> Outcome<End> {
     everything()?;
-    run(cargo_building("build", &["--profile", "ci", "--bin", "bench"]))?;
-    let mut bench = Command::new(target().join("ci").join(format!("bench{}", std::env::consts::EXE_SUFFIX)));
-    bench.current_dir(root()).args(arguments);
-    Err(become_program(bench))
+    run(cargo_building("build", &["--profile", "ci", "--bin", program]))?;
+    let mut command = Command::new(target().join("ci").join(format!("{program}{}", std::env::consts::EXE_SUFFIX)));
+    command.current_dir(root()).args(arguments);
+    Err(become_program(command))
 }

@@ -1,4 +1,4 @@
-//! Chores of this repository: `cargo xtask build | test | demo | bench | driver | component | wit-doc`.
+//! Chores of this repository: `cargo xtask build | test | demo | bench | faults | driver | component | wit-doc`.
 //!
 //! Each verb installs what it lacks and then does its job, on a fresh machine too. Progress goes to stderr, results to
 //! stdout. Exit code 0: done, 1: findings (failed tests, a stale page), 2: it could not be done.
@@ -42,6 +42,11 @@ enum Verb {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Puts deliberate faults into a copy of the engine, one at a time, and shows that the differential test notices each
+    Faults {
+        /// Names of faults; none: all of tests/deliberate_faults.yaml
+        arguments: Vec<String>,
+    },
     /// Builds quietly, then becomes the driver of a host: requests on stdin, responses on stdout
     Driver {
         /// The host
@@ -72,7 +77,8 @@ fn main() -> ExitCode {
         Verb::Build => build::everything().map(|_| End::Good),
         Verb::Test => suite::test(),
         Verb::Demo { arguments } => build::then_become("demo", &arguments),
-        Verb::Bench { arguments } => build::then_measure(&arguments),
+        Verb::Bench { arguments } => build::then_run("bench", &arguments),
+        Verb::Faults { arguments } => build::then_run("deliberate_faults", &arguments),
         Verb::Driver { language, arguments } => driver::start(language, &arguments),
         Verb::Component => component::with_cargo_component().map(|()| End::Good),
         Verb::WitDoc { check } => wit::page(check),
