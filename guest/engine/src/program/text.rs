@@ -103,19 +103,31 @@ fn python_number(out: &mut String, number: Number<'_>) {
         Number::Float(float) if float.is_nan() => write!(out, "nan"),
         Number::Float(float) if float.is_infinite() => write!(out, "{}", if float > 0.0 { "inf" } else { "-inf" }),
         Number::Float(float) => {
-            // The shortest digits that read back as the same float; Python only lays them out differently.
-            let scientific = format!("{float:e}");
+            let scientific = shortest(float);
             let (digits, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
             match exponent.parse::<i32>() {
                 Ok(exponent) if !(-4..16).contains(&exponent) => {
                     let sign = if exponent < 0 { '-' } else { '+' };
                     write!(out, "{digits}e{sign}{:02}", exponent.unsigned_abs())
                 }
-                _ if float.fract() == 0.0 => write!(out, "{float:.1}"),
-                _ => write!(out, "{float}"),
+                Ok(exponent) => {
+                    let written = digits.bytes().filter(u8::is_ascii_digit).count();
+                    let decimals = i32::try_from(written).unwrap_or(0) - 1 - exponent;
+                    write!(out, "{float:.*}", usize::try_from(decimals).unwrap_or(0).max(1))
+                }
+                Err(_) => write!(out, "{float}"),
             }
         }
     };
+}
+
+/// The fewest digits that read back as the same float, in scientific notation. Of two decimals that are equally near,
+/// Python takes the even one, and Rust's shortest form may be the other.
+fn shortest(float: f64) -> String {
+    let shortest = format!("{float:e}");
+    let digits = shortest.bytes().take_while(|byte| *byte != b'e').filter(u8::is_ascii_digit).count();
+    let nearest = format!("{float:.*e}", digits.saturating_sub(1));
+    if nearest.parse() == Ok(float) { nearest } else { shortest }
 }
 
 /// A string inside of a list or map.
@@ -170,6 +182,13 @@ mod tests {
             ("1.5e-7", "1.5e-07"),
             ("1e-300", "1e-300"),
             ("0.1", "0.1"),
+            ("1255034593463031.25", "1255034593463031.2"),
+            ("-1188988148776848.2", "-1188988148776848.2"),
+            ("5e-324", "5e-324"),
+            ("1.7976931348623157e308", "1.7976931348623157e+308"),
+            ("9007199254740993.0", "9007199254740992.0"),
+            ("120.0", "120.0"),
+            ("0.00012", "0.00012"),
             ("1e400", "inf"),
             ("-1e400", "-inf"),
             (r#"[1,"a",null,true,1.5,{"k":"v"}]"#, "[1, 'a', None, True, 1.5, {'k': 'v'}]"),
