@@ -91,8 +91,7 @@ mod tests {
             assert_eq!(coerce(text).root().as_bool(), Some(true), "{text}");
         }
         assert_eq!(coerce("false").root().as_bool(), Some(false));
-        let strings =
-            " true|yes|on|null||1,000|0x10|0b1|1__0|_1|1_|nan|NaN|-nan|٣|1_.5|._5|.|e3|1e|1e_3|- 5|+-5|1 0|inf1|\u{1c}5";
+        let strings = " true|yes|on|null||1,000|0x10|0b1|1__0|_1|1_|nan|NaN|-nan|٣|1_.5|._5|.|e3|1e|1e_3|- 5|+-5|1 0|inf1|\u{1c}5";
         for text in strings.split('|') {
             assert_eq!(coerce(text).root().as_str(), Some(text), "{text}");
         }

@@ -9,14 +9,16 @@ use crate::json::{Number, Value, write};
 /// Appends a value as Python's `str` writes it (engine.md §9): strings raw, `True`, `None`, `1.0`, `1e+22`, lists and maps
 /// as `[1, 'a', {'k': None}]`.
 pub fn python(out: &mut String, value: Value<'_>) {
-    python_without(out, value, &|_| false);
+    python_without(out, value, usize::MAX, &|_| false);
 }
 
-/// As [`python`], but what stands under a key that `secret` names is shown as [`REDACTED`].
-pub(super) fn python_without(out: &mut String, value: Value<'_>, secret: &dyn Fn(&str) -> bool) {
+/// As [`python`], but what stands under a key that `secret` names is shown as [`REDACTED`], and no more is written than
+/// about so many bytes.
+pub(super) fn python_without(out: &mut String, value: Value<'_>, limit: usize, secret: &dyn Fn(&str) -> bool) {
+    let repr = Repr { limit: out.len().saturating_add(limit), secret };
     match value {
-        Value::String(text) => out.push_str(text),
-        other => repr(out, other, secret),
+        Value::String(text) => out.push_str(text.get(..text.floor_char_boundary(limit)).unwrap_or_default()),
+        other => repr.value(out, other),
     }
 }
 
@@ -68,30 +70,49 @@ fn spaced(out: &mut String, value: Value<'_>, raw: Option<&str>) {
     }
 }
 
-fn repr(out: &mut String, value: Value<'_>, secret: &dyn Fn(&str) -> bool) {
-    match value {
-        Value::Null => out.push_str("None"),
-        Value::Bool(flag) => out.push_str(if flag { "True" } else { "False" }),
-        Value::Number(number) => python_number(out, number),
-        Value::String(text) => quoted(out, text),
-        Value::List(list) => {
-            out.push('[');
-            for (place, item) in list.iter().enumerate() {
-                out.push_str(if place == 0 { "" } else { ", " });
-                repr(out, item, secret);
+/// Python's `repr`, up to a length.
+struct Repr<'r> {
+    limit: usize,
+    secret: &'r dyn Fn(&str) -> bool,
+}
+
+impl Repr<'_> {
+    fn value(&self, out: &mut String, value: Value<'_>) {
+        match value {
+            Value::Null => out.push_str("None"),
+            Value::Bool(flag) => out.push_str(if flag { "True" } else { "False" }),
+            Value::Number(number) => python_number(out, number),
+            Value::String(text) => self.quoted(out, text),
+            Value::List(list) => {
+                out.push('[');
+                for (place, item) in list.iter().enumerate() {
+                    if out.len() >= self.limit {
+                        break;
+                    }
+                    out.push_str(if place == 0 { "" } else { ", " });
+                    self.value(out, item);
+                }
+                out.push(']');
             }
-            out.push(']');
-        }
-        Value::Map(map) => {
-            out.push('{');
-            for (place, (key, item)) in map.iter().enumerate() {
-                out.push_str(if place == 0 { "" } else { ", " });
-                quoted(out, key);
-                out.push_str(": ");
-                if secret(key) { quoted(out, REDACTED) } else { repr(out, item, secret) }
+            Value::Map(map) => {
+                out.push('{');
+                for (place, (key, item)) in map.iter().enumerate() {
+                    if out.len() >= self.limit {
+                        break;
+                    }
+                    out.push_str(if place == 0 { "" } else { ", " });
+                    self.quoted(out, key);
+                    out.push_str(": ");
+                    if (self.secret)(key) { self.quoted(out, REDACTED) } else { self.value(out, item) }
+                }
+                out.push('}');
             }
-            out.push('}');
         }
+    }
+
+    fn quoted(&self, out: &mut String, text: &str) {
+        let room = self.limit.saturating_sub(out.len());
+        quoted(out, text.get(..text.floor_char_boundary(room)).unwrap_or_default());
     }
 }
 
@@ -215,8 +236,19 @@ mod tests {
     fn secrets_inside_of_maps_are_not_shown() {
         let tape = Tape::read(r#"{"a":{"password":["x"]},"b":1}"#).unwrap();
         let mut out = String::new();
-        python_without(&mut out, tape.root(), &|key| key == "password");
+        python_without(&mut out, tape.root(), 1000, &|key| key == "password");
         assert_eq!(out, "{'a': {'password': '[REDACTED]'}, 'b': 1}");
+    }
+
+    #[test]
+    fn huge_values_are_not_written_out_for_a_message() {
+        let list = format!("[{}]", vec!["[[1],\"abc\"]"; 10_000].join(","));
+        for json in [list, format!("[\"{}\"]", "é".repeat(100_000)), format!("\"{}\"", "é".repeat(100_000))] {
+            let tape = Tape::read(&json).unwrap();
+            let mut out = String::new();
+            python_without(&mut out, tape.root(), 1001, &|_| false);
+            assert!((900..1100).contains(&out.len()), "{}", out.len());
+        }
     }
 
     #[test]
