@@ -38,6 +38,10 @@ pub const OPERATORS: [&str; 15] = [
     "lte",
 ];
 
+/// Largest programs of all patterns of a policy together, roughly in states: what they may take of memory when a call
+/// needs them all.
+const MAX_PROGRAMS: u64 = 1_000_000;
+
 /// Longest part of a pattern that a finding shows, in code points.
 const SHOWN_PATTERN: usize = 100;
 
@@ -57,7 +61,9 @@ pub struct Compiler {
     selectors: Vec<Selector>,
     numbers: BTreeMap<String, u32>,
     probes: Probes,
-    patterns: BTreeMap<String, Result<Arc<Pattern>, PatternError>>,
+    patterns: BTreeMap<(Use, String), Result<Arc<Pattern>, PatternError>>,
+    /// What the patterns cost so far.
+    cost: u64,
     plan: Plan,
     tools: Tools,
 }
@@ -81,6 +87,7 @@ impl Compiler {
             numbers: BTreeMap::new(),
             probes: Probes::default(),
             patterns: BTreeMap::new(),
+            cost: 0,
             plan: Plan::default(),
             tools: Tools::default(),
         }
@@ -328,13 +335,17 @@ impl Compiler {
     }
 
     fn pattern(&mut self, rule: &ruleset::Rule, span: Span, source: &str, purpose: Use) -> Option<Arc<Pattern>> {
-        let result = match purpose {
-            Use::Search => {
-                let compile = || Pattern::compile(source, Use::Search).map(Arc::new);
-                self.patterns.entry(source.to_owned()).or_insert_with(compile).clone()
-            }
-            Use::Replace => Pattern::compile(source, Use::Replace).map(Arc::new),
-        };
+        let key = (purpose, source.to_owned());
+        let known = self.patterns.get(&key).cloned();
+        let result = known.unwrap_or_else(|| {
+            let compiled = Pattern::compile(source, purpose).map(Arc::new).and_then(|pattern| {
+                self.cost = self.cost.saturating_add(pattern.cost());
+                let fits = self.cost <= MAX_PROGRAMS;
+                if fits { Ok(pattern) } else { Err(PatternError::too_many()) }
+            });
+            self.patterns.insert(key, compiled.clone());
+            compiled
+        });
         result
             .map_err(|error| {
                 let mut shown: String = source.chars().take(SHOWN_PATTERN).collect();

@@ -75,9 +75,9 @@ fn signed(text: &str) -> (bool, &str) {
     }
 }
 
-/// Python's white space is Unicode's and four separators.
+/// What `int` and `float` ignore around a number. It is not what `\s` matches: U+001C to U+001F are no part of it.
 fn trim(text: &str) -> &str {
-    text.trim_matches(|character: char| character.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&character))
+    text.trim_matches(char::is_whitespace)
 }
 
 #[cfg(test)]
@@ -91,8 +91,7 @@ mod tests {
             assert_eq!(coerce(text).root().as_bool(), Some(true), "{text}");
         }
         assert_eq!(coerce("false").root().as_bool(), Some(false));
-        let strings =
-            " true|yes|on|null||1,000|0x10|0b1|1__0|_1|1_|nan|NaN|-nan|٣|1_.5|._5|.|e3|1e|1e_3|- 5|+-5|1 0|inf1";
+        let strings = " true|yes|on|null||1,000|0x10|0b1|1__0|_1|1_|nan|NaN|-nan|٣|1_.5|._5|.|e3|1e|1e_3|- 5|+-5|1 0|inf1|\u{1c}5";
         for text in strings.split('|') {
             assert_eq!(coerce(text).root().as_str(), Some(text), "{text}");
         }
@@ -106,7 +105,7 @@ mod tests {
             ("1_000", "1000"),
             (" 5 ", "5"),
             ("5\n", "5"),
-            ("\u{1f}5\u{a0}", "5"),
+            ("\u{b}5\u{a0}", "5"),
             ("-007", "-7"),
             ("999999999999999999999999999999", "999999999999999999999999999999"),
         ] {

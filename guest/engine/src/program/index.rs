@@ -15,7 +15,7 @@ use crate::call::Subject;
 use crate::json::{MAX_DEPTH, Value};
 
 /// Patterns without literals that are searched for together: at most so many, and programs of at most so many states.
-const UNION: (usize, u64) = (32, 20_000);
+const UNION: (usize, u64) = (32, 10_000);
 
 /// An index. Rules and probes have numbers of their own in it, in the order of the lists.
 #[derive(Debug)]

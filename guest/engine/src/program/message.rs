@@ -12,6 +12,9 @@ pub const MAX_MESSAGE: usize = 500;
 /// Longest value in a message, in code points; a longer one ends in `...`.
 pub const MAX_VALUE: usize = 200;
 
+/// So many bytes of a value are looked at: enough to see a secret as one that begins in what is shown and goes on.
+const LOOKED_AT: usize = 16 * 1024;
+
 /// What messages must not show. Given by the redaction policy.
 pub trait MessageRedaction {
     /// Whether what stands under such a key is a secret, whatever it is (engine.md §10.2).
@@ -108,7 +111,7 @@ impl Message {
                             continue;
                         }
                         let mut shown = String::new();
-                        text::python_without(&mut shown, value, &secret);
+                        text::python_without(&mut shown, value, LOOKED_AT, &secret);
                         // Before the search for secrets, which a control character could hide.
                         shown.retain(|character| character == '\n' || !character.is_control());
                         out.push_str(&cut(&redaction.secrets(&shown), MAX_VALUE));

@@ -41,14 +41,17 @@ pub const MAX_SUBJECT: usize = 1024 * 1024;
 /// Deepest nesting of groups.
 const MAX_NESTING: usize = 100;
 
-/// Largest program of a pattern, roughly in states.
+/// Largest program of a pattern for all of Unicode, roughly in states. It is seldom needed.
 const MAX_PROGRAM: u64 = 250_000;
+
+/// Largest program of a pattern for ASCII texts, roughly in states.
+const MAX_ASCII_PROGRAM: u64 = 50_000;
 
 /// Bytes that a search may use to remember what it has worked out; when they are full, it starts over.
 const CACHE_CAPACITY: usize = 256 * 1024;
 
 /// What a pattern is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Use {
     /// [`Pattern::is_match`] only.
     Search,
@@ -64,7 +67,7 @@ pub struct Pattern {
     empty_text: bool,
     /// Whether it can match nothing at all at some place.
     nullable: bool,
-    /// Roughly the states of its program.
+    /// Roughly the states of its program for ASCII texts.
     cost: u64,
     required: Option<Required>,
     stand_ins: StandIns,
@@ -103,6 +106,15 @@ impl PatternError {
     }
 }
 
+impl PatternError {
+    /// One pattern more than a policy may hold.
+    pub(super) fn too_many() -> Self {
+        let mut error = Self::unsupported("a pattern that makes the patterns of the policy too large together", 0);
+        error.help = Some("use fewer or shorter repetitions with bounds".to_owned());
+        error
+    }
+}
+
 /// One alternative of a pattern: what must be ahead of the start, what must not, and the rest.
 struct Clause {
     ahead: Vec<(bool, Node)>,
@@ -138,8 +150,11 @@ impl Pattern {
             error.help = Some("use `+` instead of `*`, or name a character that must be there".to_owned());
             return Err(error);
         }
-        let cost = lower::cost(&tree);
+        let cost = lower::cost(&tree, Alphabet::Ascii);
         let stand_ins = StandIns::of([&tree]);
+        if cost > MAX_ASCII_PROGRAM {
+            return Err(PatternError::unsupported("a repetition that makes the program too large", 0));
+        }
         let mains = lowered(tree, purpose, Alphabet::Unicode)?.into_iter().map(|(_, main)| main).collect();
         let required = required::required(&Hir::alternation(mains));
         Ok(Self {
@@ -233,7 +248,7 @@ impl Pattern {
         self.nullable
     }
 
-    /// Roughly the states of its program.
+    /// Roughly the states of its program for ASCII texts.
     pub(super) const fn cost(&self) -> u64 {
         self.cost
     }

@@ -9,14 +9,16 @@ use crate::json::{Number, Value, write};
 /// Appends a value as Python's `str` writes it (engine.md §9): strings raw, `True`, `None`, `1.0`, `1e+22`, lists and maps
 /// as `[1, 'a', {'k': None}]`.
 pub fn python(out: &mut String, value: Value<'_>) {
-    python_without(out, value, &|_| false);
+    python_without(out, value, usize::MAX, &|_| false);
 }
 
-/// As [`python`], but what stands under a key that `secret` names is shown as [`REDACTED`].
-pub(super) fn python_without(out: &mut String, value: Value<'_>, secret: &dyn Fn(&str) -> bool) {
+/// As [`python`], but what stands under a key that `secret` names is shown as [`REDACTED`], and no more is written than
+/// about so many bytes.
+pub(super) fn python_without(out: &mut String, value: Value<'_>, limit: usize, secret: &dyn Fn(&str) -> bool) {
+    let repr = Repr { limit: out.len().saturating_add(limit), secret };
     match value {
-        Value::String(text) => out.push_str(text),
-        other => repr(out, other, secret),
+        Value::String(text) => out.push_str(text.get(..text.floor_char_boundary(limit)).unwrap_or_default()),
+        other => repr.value(out, other),
     }
 }
 
@@ -68,30 +70,49 @@ fn spaced(out: &mut String, value: Value<'_>, raw: Option<&str>) {
     }
 }
 
-fn repr(out: &mut String, value: Value<'_>, secret: &dyn Fn(&str) -> bool) {
-    match value {
-        Value::Null => out.push_str("None"),
-        Value::Bool(flag) => out.push_str(if flag { "True" } else { "False" }),
-        Value::Number(number) => python_number(out, number),
-        Value::String(text) => quoted(out, text),
-        Value::List(list) => {
-            out.push('[');
-            for (place, item) in list.iter().enumerate() {
-                out.push_str(if place == 0 { "" } else { ", " });
-                repr(out, item, secret);
+/// Python's `repr`, up to a length.
+struct Repr<'r> {
+    limit: usize,
+    secret: &'r dyn Fn(&str) -> bool,
+}
+
+impl Repr<'_> {
+    fn value(&self, out: &mut String, value: Value<'_>) {
+        match value {
+            Value::Null => out.push_str("None"),
+            Value::Bool(flag) => out.push_str(if flag { "True" } else { "False" }),
+            Value::Number(number) => python_number(out, number),
+            Value::String(text) => self.quoted(out, text),
+            Value::List(list) => {
+                out.push('[');
+                for (place, item) in list.iter().enumerate() {
+                    if out.len() >= self.limit {
+                        break;
+                    }
+                    out.push_str(if place == 0 { "" } else { ", " });
+                    self.value(out, item);
+                }
+                out.push(']');
             }
-            out.push(']');
-        }
-        Value::Map(map) => {
-            out.push('{');
-            for (place, (key, item)) in map.iter().enumerate() {
-                out.push_str(if place == 0 { "" } else { ", " });
-                quoted(out, key);
-                out.push_str(": ");
-                if secret(key) { quoted(out, REDACTED) } else { repr(out, item, secret) }
+            Value::Map(map) => {
+                out.push('{');
+                for (place, (key, item)) in map.iter().enumerate() {
+                    if out.len() >= self.limit {
+                        break;
+                    }
+                    out.push_str(if place == 0 { "" } else { ", " });
+                    self.quoted(out, key);
+                    out.push_str(": ");
+                    if (self.secret)(key) { self.quoted(out, REDACTED) } else { self.value(out, item) }
+                }
+                out.push('}');
             }
-            out.push('}');
         }
+    }
+
+    fn quoted(&self, out: &mut String, text: &str) {
+        let room = self.limit.saturating_sub(out.len());
+        quoted(out, text.get(..text.floor_char_boundary(room)).unwrap_or_default());
     }
 }
 
@@ -103,19 +124,31 @@ fn python_number(out: &mut String, number: Number<'_>) {
         Number::Float(float) if float.is_nan() => write!(out, "nan"),
         Number::Float(float) if float.is_infinite() => write!(out, "{}", if float > 0.0 { "inf" } else { "-inf" }),
         Number::Float(float) => {
-            // The shortest digits that read back as the same float; Python only lays them out differently.
-            let scientific = format!("{float:e}");
+            let scientific = shortest(float);
             let (digits, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
             match exponent.parse::<i32>() {
                 Ok(exponent) if !(-4..16).contains(&exponent) => {
                     let sign = if exponent < 0 { '-' } else { '+' };
                     write!(out, "{digits}e{sign}{:02}", exponent.unsigned_abs())
                 }
-                _ if float.fract() == 0.0 => write!(out, "{float:.1}"),
-                _ => write!(out, "{float}"),
+                Ok(exponent) => {
+                    let written = digits.bytes().filter(u8::is_ascii_digit).count();
+                    let decimals = i32::try_from(written).unwrap_or(0) - 1 - exponent;
+                    write!(out, "{float:.*}", usize::try_from(decimals).unwrap_or(0).max(1))
+                }
+                Err(_) => write!(out, "{float}"),
             }
         }
     };
+}
+
+/// The fewest digits that read back as the same float, in scientific notation. Of two decimals that are equally near,
+/// Python takes the even one, and Rust's shortest form may be the other.
+fn shortest(float: f64) -> String {
+    let shortest = format!("{float:e}");
+    let digits = shortest.bytes().take_while(|byte| *byte != b'e').filter(u8::is_ascii_digit).count();
+    let nearest = format!("{float:.*e}", digits.saturating_sub(1));
+    if nearest.parse() == Ok(float) { nearest } else { shortest }
 }
 
 /// A string inside of a list or map.
@@ -170,6 +203,13 @@ mod tests {
             ("1.5e-7", "1.5e-07"),
             ("1e-300", "1e-300"),
             ("0.1", "0.1"),
+            ("1255034593463031.25", "1255034593463031.2"),
+            ("-1188988148776848.2", "-1188988148776848.2"),
+            ("5e-324", "5e-324"),
+            ("1.7976931348623157e308", "1.7976931348623157e+308"),
+            ("9007199254740993.0", "9007199254740992.0"),
+            ("120.0", "120.0"),
+            ("0.00012", "0.00012"),
             ("1e400", "inf"),
             ("-1e400", "-inf"),
             (r#"[1,"a",null,true,1.5,{"k":"v"}]"#, "[1, 'a', None, True, 1.5, {'k': 'v'}]"),
@@ -196,8 +236,19 @@ mod tests {
     fn secrets_inside_of_maps_are_not_shown() {
         let tape = Tape::read(r#"{"a":{"password":["x"]},"b":1}"#).unwrap();
         let mut out = String::new();
-        python_without(&mut out, tape.root(), &|key| key == "password");
+        python_without(&mut out, tape.root(), 1000, &|key| key == "password");
         assert_eq!(out, "{'a': {'password': '[REDACTED]'}, 'b': 1}");
+    }
+
+    #[test]
+    fn huge_values_are_not_written_out_for_a_message() {
+        let list = format!("[{}]", vec!["[[1],\"abc\"]"; 10_000].join(","));
+        for json in [list, format!("[\"{}\"]", "é".repeat(100_000)), format!("\"{}\"", "é".repeat(100_000))] {
+            let tape = Tape::read(&json).unwrap();
+            let mut out = String::new();
+            python_without(&mut out, tape.root(), 1001, &|_| false);
+            assert!((900..1100).contains(&out.len()), "{}", out.len());
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use regex_syntax::hir::{Capture, Class, ClassUnicode, ClassUnicodeRange, Dot, Hi
 
 use super::super::tables;
 use super::syntax::{Anchor, Category, Flags, Item, Node, Set};
-use super::{MAX_PROGRAM, PatternError, Use};
+use super::{MAX_ASCII_PROGRAM, MAX_PROGRAM, PatternError, Use};
 
 /// What a character beyond ASCII costs in a program: its bytes.
 const WIDE_COST: u64 = 12;
@@ -27,36 +27,41 @@ pub(super) enum Alphabet {
 /// # Errors
 /// A look-ahead (those that can be had are taken off before), a `$` that something must follow, too large a program.
 pub(super) fn lower(node: &Node, purpose: Use, alphabet: Alphabet) -> Result<Hir, PatternError> {
-    let cost = cost(node);
-    if cost > MAX_PROGRAM {
+    let limit = match alphabet {
+        Alphabet::Unicode => MAX_PROGRAM,
+        Alphabet::Ascii => MAX_ASCII_PROGRAM,
+    };
+    if cost(node, alphabet) > limit {
         return Err(PatternError::unsupported("a repetition that makes the program too large", 0));
     }
     Lowering { purpose, alphabet }.node(node, Tail { free: true, nothing: true })
 }
 
 /// Roughly the states of the program for a tree.
-pub(super) fn cost(node: &Node) -> u64 {
+pub(super) fn cost(node: &Node, alphabet: Alphabet) -> u64 {
+    let wide = if alphabet == Alphabet::Ascii { 1 } else { WIDE_COST };
     match node {
         Node::Empty | Node::Anchor(_) => 1,
         Node::Character(character, flags) if character.is_ascii() && !flags.ignore_case => 1,
-        Node::Character(..) => 4,
-        Node::Dot(_) => WIDE_COST,
-        Node::Set(set) => set.items.iter().fold(1 + u64::from(set.negated) * WIDE_COST, |sum, item| {
+        Node::Character(..) => wide.min(4),
+        Node::Dot(_) => wide,
+        Node::Set(set) => set.items.iter().fold(1 + u64::from(set.negated) * wide, |sum, item| {
             sum + match item {
-                Item::Category { category: Category::Word, .. } if !set.flags.ascii => tables::WORD.len() as u64 / 4,
-                Item::Category { category: Category::Digit, .. } if !set.flags.ascii => tables::DIGIT.len() as u64 / 4,
+                Item::Category { .. } if set.flags.ascii || alphabet == Alphabet::Ascii => 1,
+                Item::Category { category: Category::Word, .. } => tables::WORD.len() as u64 / 4,
+                Item::Category { category: Category::Digit, .. } => tables::DIGIT.len() as u64 / 4,
                 Item::Range(_, last) if last.is_ascii() => 1,
-                Item::Category { .. } | Item::Range(..) => WIDE_COST,
+                Item::Category { .. } | Item::Range(..) => wide,
             }
         }),
         Node::Repeat { inner, min, max, .. } => {
             let copies = u64::from(max.unwrap_or(*min)).max(u64::from(*min)).max(1);
-            (cost(inner) + 1).saturating_mul(copies)
+            (cost(inner, alphabet) + 1).saturating_mul(copies)
         }
         Node::Concat(nodes) | Node::Alternate(nodes) => {
-            nodes.iter().fold(1, |sum: u64, node| sum.saturating_add(cost(node)))
+            nodes.iter().fold(1, |sum: u64, node| sum.saturating_add(cost(node, alphabet)))
         }
-        Node::Ahead { inner, .. } => cost(inner),
+        Node::Ahead { inner, .. } => cost(inner, alphabet),
     }
 }
 

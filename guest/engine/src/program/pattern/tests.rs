@@ -368,7 +368,7 @@ fn literals_that_must_be_there_are_found() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2_000))]
+    #![proptest_config(ProptestConfig::with_cases(800))]
 
     /// Both programs of a pattern agree where both may be used, and no match goes without a required literal.
     #[test]
@@ -383,6 +383,32 @@ proptest! {
                 let text = if required.ignore_case { text.to_ascii_lowercase() } else { text.clone() };
                 let there = |literal: &Vec<u8>| text.as_bytes().windows(literal.len()).any(|window| window == literal.as_slice());
                 prop_assert!(required.literals.iter().any(there), "{:?} {:?}", pattern, required);
+            }
+        }
+    }
+
+    /// A text with stand-ins is matched where the text itself is, and replaced in the same places.
+    #[test]
+    fn stand_ins_change_no_answer(pattern in "[aké1.$^|?*+()\\[\\],\\\\wsdWSD-]{1,10}", text in "[akKé²1٣\u{a0}— \n😀ſ\u{212a}]{0,8}") {
+        if let Ok(pattern) = Pattern::compile(&pattern, Use::Search) && !text.is_empty() {
+            let unicode = Machine::build(pattern.source(), Use::Search, Alphabet::Unicode).unwrap();
+            let found = unicode.clauses.iter().any(|clause| clause.main.is_match(&text));
+            prop_assert_eq!(pattern.is_match(&text), found);
+        }
+        if let Ok(pattern) = Pattern::compile(&pattern, Use::Replace) {
+            let unicode = Machine::build(pattern.source(), Use::Replace, Alphabet::Unicode).unwrap();
+            let replaced = pattern.replace_all(&text, "R");
+            prop_assert_eq!(replaced == text, !unicode.clauses[0].main.is_match(&text));
+            if !pattern.source().contains('$') {
+                let mut expected = String::new();
+                let mut copied = 0;
+                for found in unicode.clauses[0].main.find_iter(&text) {
+                    expected.push_str(&text[copied..found.start()]);
+                    expected.push('R');
+                    copied = found.end();
+                }
+                expected.push_str(&text[copied..]);
+                prop_assert_eq!(replaced, expected);
             }
         }
     }

@@ -179,7 +179,7 @@ fn answer(name: &str, value: &str, operand: &str) -> Result<bool, String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1_500))]
+    #![proptest_config(ProptestConfig::with_cases(600))]
 
     #[test]
     fn the_index_never_loses_or_invents_a_rule(

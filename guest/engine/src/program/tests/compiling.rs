@@ -53,6 +53,18 @@ fn findings_name_rule_place_and_reason() {
 }
 
 #[test]
+fn a_policy_of_huge_patterns_is_refused_before_a_call_needs_them_all() {
+    let rule = |number: usize| {
+        let pattern = format!("(?:x{{400}}y){{{}}}", 40 + number % 10);
+        pre(&format!("r{number}"), "*", &json!({"args.a": {"matches": format!("{pattern}{number}")}}), "m")
+    };
+    assert!(compile((0..20).map(rule).collect(), &Options::default()).1.is_empty());
+    let (_, findings) = compile((0..40).map(rule).collect(), &Options::default());
+    assert!(findings.iter().all(|finding| finding.code == Code::RegexUnsupported) && !findings.is_empty());
+    assert!(findings[0].message.contains("too large together"), "{}", findings[0].message);
+}
+
+#[test]
 fn a_compiler_goes_on_where_it_stopped() {
     let rules: Vec<_> =
         (0..10).map(|number| pre(&format!("r{number}"), "*", &json!({"args.a": {"contains": "x"}}), "m")).collect();
