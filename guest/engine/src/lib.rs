@@ -29,4 +29,5 @@ pub mod sandbox;
 pub mod session;
 pub mod signing;
 pub mod text;
+pub mod workflow;
 pub mod yaml;
