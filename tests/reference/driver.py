@@ -162,7 +162,18 @@ class Watched(CheckPipeline):
         return post
 
 
+class Refreshing(Session):
+    """`run()` logs the workflow as it was before the tool ran; the SDK's framework adapters look again (§8.10)."""
+
+    async def record_execution(self, tool_name, success):
+        runtime, pre = _stepping.guard.runtime, _stepping.pre
+        if _stepping.guard.snapshots_are_fresh and runtime is not None and pre.workflow is not None:
+            pre.workflow = workflow_state.build_workflow_snapshot(runtime.definition, await runtime.state(self))
+        await super().record_execution(tool_name, success)
+
+
 runner.CheckPipeline = Watched
+runner.Session = Refreshing
 
 
 class Call:
@@ -258,6 +269,7 @@ class Guard:
         if options.get("limits"):
             self.guard.limits = OperationLimits(**options["limits"])
         self.runtime = self.guard._workflow_runtime
+        self.snapshots_are_fresh = bool(request.get("snapshots_are_fresh"))
         if self.runtime is not None and request.get("results_are_evidence"):
             self.record_results()
         self.variables = options.get("env")
