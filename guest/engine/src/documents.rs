@@ -3,7 +3,7 @@
 //! [`load`] is the front: it reads each file ([`crate::yaml`]), puts its parents before it ([`extends`]), checks the top
 //! level (`header`) and rule by rule ([`rule`], `sandbox`, [`expression`], warnings in `lint`), lays the files over each
 //! other (`compose`) and merges guards (`merge`). [`ruleset`] and [`composition`] are what later steps work on;
-//! [`serialize`] writes them back; [`templates`] are built in. Patterns, globs and boundaries are not compiled here.
+//! [`serialize`] writes them back; [`templates`] are built in. [`workflow`] has a front of its own: one file, one workflow. Patterns, globs and boundaries are not compiled here.
 
 mod check;
 mod compose;
@@ -23,6 +23,7 @@ pub mod templates;
 #[cfg(test)]
 mod tests;
 pub mod vocabulary;
+pub mod workflow;
 
 /// A ruleset or workflow as it was written. The revision is the SHA-256 of exactly these UTF-8 bytes.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]

@@ -36,6 +36,7 @@ mod tools;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+pub(crate) use compile::MAX_PROGRAMS;
 pub use compile::{Compiler, OPERATORS};
 pub use message::{Expanded, Message, MessageRedaction};
 pub use pattern::Pattern;

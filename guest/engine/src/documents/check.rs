@@ -25,6 +25,8 @@ pub(super) struct Dialect {
     pub(super) unknown_selectors: UnknownSelectors,
     /// Layering as in the reference.
     pub(super) reference: bool,
+    /// It is a workflow that is read, which has words of its own.
+    pub(super) workflow: bool,
 }
 
 impl Dialect {
@@ -34,7 +36,13 @@ impl Dialect {
             selectors: options.selectors.clone(),
             unknown_selectors: options.unknown_selectors,
             reference: options.reference(),
+            workflow: false,
         }
+    }
+
+    /// That of workflows.
+    pub(super) fn workflow() -> Self {
+        Self { workflow: true, ..Self::of(&Options::default()) }
     }
 }
 
@@ -331,7 +339,8 @@ impl<'n> Fields<'n> {
             let meant = meant.map(|at| free.swap_remove(at));
             let help = match meant.or_else(|| nearest(name, known.iter().copied())) {
                 Some(near) => format!("did you mean `{near}`?"),
-                None => advice(path, name).map_or_else(|| format!("known here: {}", known.join(", ")), str::to_owned),
+                None => advice(path, name, check.dialect)
+                    .map_or_else(|| format!("known here: {}", known.join(", ")), str::to_owned),
             };
             check.error(Code::UnknownField, key.span, &path.key(name), "unknown field").help(help);
             self.meant.extend(meant.map(|meant| (name, meant)));
@@ -362,6 +371,7 @@ impl<'n> Fields<'n> {
     fn missing(&self, name: &str, path: &Path<'_>, check: &mut Check<'_>) {
         let help = match name {
             "apiVersion" => "add `apiVersion: edictum/v1`",
+            "kind" if check.dialect.workflow => "add `kind: Workflow`",
             "kind" => "add `kind: Ruleset`",
             "mode" => "add `mode: enforce` or `mode: observe`",
             "type" => "add `type: pre`, `post`, `session` or `sandbox`",
@@ -385,7 +395,10 @@ impl<'n> Fields<'n> {
 }
 
 /// Where a key that is known elsewhere belongs.
-fn advice(path: &Path<'_>, name: &str) -> Option<&'static str> {
+fn advice(path: &Path<'_>, name: &str, dialect: &Dialect) -> Option<&'static str> {
+    if dialect.workflow {
+        return workflow_advice(path, name);
+    }
     Some(match (path, name) {
         (Path::Root, "limits") => "limits belong into a rule of `type: session`",
         (Path::Root, "name" | "description") => "it belongs into `metadata`",
@@ -396,6 +409,22 @@ fn advice(path: &Path<'_>, name: &str) -> Option<&'static str> {
         }
         (Path::Item(..), "domains" | "commands") => "it belongs into `allows`",
         (Path::Key(_, "then"), "mode" | "enabled") => "it belongs into the rule, beside `then`",
+        _ => return None,
+    })
+}
+
+fn workflow_advice(path: &Path<'_>, name: &str) -> Option<&'static str> {
+    Some(match (path, name) {
+        (Path::Root, "name" | "version" | "description") => "it belongs into `metadata`",
+        (Path::Root, "rules" | "defaults" | "contracts") => {
+            "a workflow has stages; rules belong into a ruleset, a file of its own"
+        }
+        (Path::Item(Path::Key(Path::Root, "stages"), _), "condition") => "it belongs into an item of `entry` or `exit`",
+        (Path::Item(Path::Key(Path::Root, "stages"), _), "command_matches" | "command_not_matches") => {
+            "it belongs into an item of `checks`"
+        }
+        (Path::Item(Path::Key(Path::Root, "stages"), _), "message") => "it belongs into a gate, a check or `approval`",
+        (Path::Item(Path::Key(Path::Root, "stages"), _), "name") => "the name of a stage is its `id`",
         _ => return None,
     })
 }

@@ -142,7 +142,7 @@ fn metadata(field: Field<'_>, document: &Arc<str>, check: &mut Check<'_>) -> (St
 }
 
 /// A ruleset's name (engine.md §1.1).
-fn is_name(name: &str) -> bool {
+pub(super) fn is_name(name: &str) -> bool {
     name.starts_with(|first: char| first.is_ascii_lowercase() || first.is_ascii_digit())
         && name
             .bytes()

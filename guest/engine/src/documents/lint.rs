@@ -70,7 +70,7 @@ fn scalar(operator: &str, field: Field<'_>, path: &Path<'_>, check: &mut Check<'
 }
 
 /// `'\\bword'`: in single quotes both backslashes are kept, and the pattern looks for one.
-fn doubled_backslash(item: &Node, path: &Path<'_>, check: &mut Check<'_>) {
+pub(super) fn doubled_backslash(item: &Node, path: &Path<'_>, check: &mut Check<'_>) {
     let Some(pattern) = item.as_str() else { return };
     let mut rest = pattern;
     while let Some(at) = rest.find('\\') {

@@ -285,7 +285,7 @@ impl Guard {
 }
 
 /// The root, when it is a map.
-fn usable(root: Option<Node>, found: Vec<Diagnostic>, findings: &mut Findings) -> Option<Node> {
+pub(super) fn usable(root: Option<Node>, found: Vec<Diagnostic>, findings: &mut Findings) -> Option<Node> {
     let readable = found.is_empty();
     findings.extend(found);
     match root {

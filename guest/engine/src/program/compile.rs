@@ -40,7 +40,7 @@ pub const OPERATORS: [&str; 15] = [
 
 /// Largest programs of all patterns of a policy together, roughly in states: what they may take of memory when a call
 /// needs them all.
-const MAX_PROGRAMS: u64 = 1_000_000;
+pub(crate) const MAX_PROGRAMS: u64 = 1_000_000;
 
 /// Longest part of a pattern that a finding shows, in code points.
 const SHOWN_PATTERN: usize = 100;

@@ -117,6 +117,18 @@ impl Glob {
         self.literal.is_some()
     }
 
+    /// Whether it has a bracket that is not closed, and so is only a bracket.
+    #[must_use]
+    pub fn has_open_bracket(&self) -> bool {
+        let mut rest = self.source.chars();
+        while let Some(character) = rest.next() {
+            if character == '[' && set(&mut rest).is_none() {
+                return true;
+            }
+        }
+        false
+    }
+
     /// Whether it contains `*`, `?` or `[` (engine.md §13.2), which includes brackets that are literal.
     #[must_use]
     pub fn has_wildcard(&self) -> bool {
@@ -220,6 +232,21 @@ mod tests {
             assert_eq!(glob.literal(), literal, "{glob:?}");
             assert_eq!(glob.is_literal(), literal.is_some());
             assert_eq!(glob.has_wildcard(), wildcard, "{glob:?}");
+        }
+    }
+
+    #[test]
+    fn knows_brackets_that_do_not_close() {
+        for (glob, open) in [
+            ("a[b", true),
+            ("[!]", true),
+            ("[]", true),
+            ("[]]", false),
+            ("a[b]c[", true),
+            ("[[]", false),
+            ("a]", false),
+        ] {
+            assert_eq!(Glob::compile(glob).has_open_bracket(), open, "{glob}");
         }
     }
 

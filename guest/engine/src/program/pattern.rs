@@ -108,7 +108,7 @@ impl PatternError {
 
 impl PatternError {
     /// One pattern more than a policy may hold.
-    pub(super) fn too_many() -> Self {
+    pub(crate) fn too_many() -> Self {
         let mut error = Self::unsupported("a pattern that makes the patterns of the policy too large together", 0);
         error.help = Some("use fewer or shorter repetitions with bounds".to_owned());
         error
@@ -249,7 +249,7 @@ impl Pattern {
     }
 
     /// Roughly the states of its program for ASCII texts.
-    pub(super) const fn cost(&self) -> u64 {
+    pub(crate) const fn cost(&self) -> u64 {
         self.cost
     }
 
