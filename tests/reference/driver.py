@@ -162,18 +162,7 @@ class Watched(CheckPipeline):
         return post
 
 
-class Refreshing(Session):
-    """`run()` logs the workflow as it was before the tool ran; the SDK's framework adapters look again (§8.10)."""
-
-    async def record_execution(self, tool_name, success):
-        runtime, pre = _stepping.guard.runtime, _stepping.pre
-        if _stepping.guard.snapshots_are_fresh and runtime is not None and pre.workflow is not None:
-            pre.workflow = workflow_state.build_workflow_snapshot(runtime.definition, await runtime.state(self))
-        await super().record_execution(tool_name, success)
-
-
 runner.CheckPipeline = Watched
-runner.Session = Refreshing
 
 
 class Call:
@@ -269,22 +258,26 @@ class Guard:
         if options.get("limits"):
             self.guard.limits = OperationLimits(**options["limits"])
         self.runtime = self.guard._workflow_runtime
-        self.snapshots_are_fresh = bool(request.get("snapshots_are_fresh"))
-        if self.runtime is not None and request.get("results_are_evidence"):
-            self.record_results()
+        if self.runtime is not None:
+            self.record(bool(request.get("results_are_evidence")), bool(request.get("snapshots_are_fresh")))
         self.variables = options.get("env")
         self.calls: dict[str, Call] = {}
         self.mark = self.guard.local_sink.mark()
 
-    def record_results(self):
-        """`run()` records no results (engine.md §13.6). With this it hands each map to the SDK's own function."""
-        record = self.runtime.record_result
+    def record(self, results: bool, fresh: bool):
+        """`run()` hands no results to the SDK's own function (engine.md §13.6), and logs the workflow as it was before the
+        tool ran, where the SDK's framework adapters look again (§8.10). With these it does."""
+        record, runtime = self.runtime.record_result, self.runtime
 
-        async def with_result(session, stage_id, envelope):
-            result = _stepping.result
-            return await record(session, stage_id, envelope, mcp_result=result if isinstance(result, dict) else None)
+        async def recorded(session, stage_id, envelope):
+            result = _stepping.result if results and isinstance(_stepping.result, dict) else None
+            events = await record(session, stage_id, envelope, mcp_result=result)
+            if fresh:
+                state = await runtime.state(session)
+                _stepping.pre.workflow = workflow_state.build_workflow_snapshot(runtime.definition, state)
+            return events
 
-        self.runtime.record_result = with_result
+        self.runtime.record_result = recorded
 
     def __enter__(self):
         # `env.*` selectors look here.

@@ -3,6 +3,7 @@
 //! make it longer, `EDICTUM_DIFFERENTIAL_RUN` takes only the runs with this in their name; `EDICTUM_DIFFERENTIAL_SIDE=native`
 //! takes the engine itself instead of the driver (not for workflows), `reference` only looks at how cases come out.
 
+use std::collections::BTreeMap;
 use std::process::{Command, ExitCode};
 
 use edictum_tests::differential::explain::table::DIVERGENCES;
@@ -160,6 +161,12 @@ fn held(each: &Run, plan: Plan, whole: bool) -> Result<Vec<String>, String> {
     if std::env::var_os("EDICTUM_DIFFERENTIAL_UNLIKE").is_some() {
         report.unlike.iter().take(20).for_each(|unlike| println!("  unlike: {unlike}"));
         println!("  {:?}", report.kinds);
+        let mut differences: BTreeMap<String, usize> = BTreeMap::new();
+        for (_, difference) in report.unexplained.iter().filter_map(|each| each.verdict.difference.as_ref()) {
+            let difference = difference.chars().filter(|char| !char.is_ascii_digit()).take(100).collect();
+            *differences.entry(difference).or_default() += 1;
+        }
+        differences.iter().for_each(|(difference, count)| println!("  {count} times {difference}"));
         report.tally.cases.keys().for_each(|what| println!("  {:5}‰ {what}", report.tally.permille(what)));
     }
     let mut failures = Vec::new();

@@ -143,6 +143,10 @@ fn smaller(value: &Datum) -> Vec<Datum> {
                 "id",
                 "type",
                 "env",
+                "do",
+                "stage_id",
+                "condition",
+                "message",
             ];
             let mut found = Vec::new();
             for (index, (key, _)) in entries.iter().enumerate() {

@@ -6,8 +6,8 @@ use super::session::TIME;
 use crate::differential::compare::{action_name, nothing_is_null, pick, records, refused};
 use crate::differential::datum::Datum;
 
-/// What we say when a workflow cannot be walked.
-pub const PLAIN_ERROR: &str = "Workflow evaluation error";
+/// What we say of a command that is no program. The words of the system behind it are not compared.
+pub const NOT_RUN: &str = " could not be run";
 
 /// A guard is open.
 #[must_use]
@@ -85,12 +85,23 @@ fn event(of: &Datum) -> Datum {
     event.set("policy_error", of.flag("policy_error"));
     event.set("rules_evaluated", records(of));
     nothing_is_null(&mut event, &["reason", "decision_source", "decision_name", "call_id", "tool_name"]);
+    // No call belongs to it; ours gives it an id all the same.
+    if of.text("action") == "workflow_state_updated" {
+        event.set("call_id", Datum::Null);
+    }
     timeless(&mut event);
     event
 }
 
-/// Without points in time.
+/// Without points in time and words of the system.
 fn timeless(of: &mut Datum) {
+    of.each_string(&mut |text| {
+        if text.starts_with("Workflow evaluation error: ")
+            && let Some(at) = text.find(NOT_RUN)
+        {
+            text.truncate(at + NOT_RUN.len());
+        }
+    });
     for status in ["last_blocked_action", "last_recorded_evidence"] {
         if let Some(status) = of.get_mut("workflow").and_then(|workflow| workflow.get_mut(status))
             && is_time(status.text("timestamp"))

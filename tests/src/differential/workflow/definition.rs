@@ -185,7 +185,11 @@ impl Gate {
     fn of(datum: &Datum, semantics: Semantics) -> Option<Self> {
         let text = datum.text("condition").to_owned();
         let condition = Condition::of(&text, semantics)?;
-        Some(Self { text, condition, message: datum.text("message").to_owned() })
+        let message = match datum.text("message") {
+            "" if semantics.names_conditions => format!("the condition `{text}` does not hold"),
+            message => message.to_owned(),
+        };
+        Some(Self { text, condition, message })
     }
 }
 

@@ -18,10 +18,10 @@ use crate::differential::ruleset_text;
 const GROUP: usize = 8;
 
 /// Of a thousand groups, so many go where the engines differ on purpose.
-const TERRITORY: usize = 40;
+const TERRITORY: usize = 60;
 
-/// Of a thousand calls on which the two sides differ, so many are made all the same.
-const DIFFERENT: usize = 12;
+/// Of a thousand candidates on which the two sides differ, so many may be chosen all the same.
+const DIFFERENT: usize = 2;
 
 /// The group at an index.
 #[must_use]
@@ -31,7 +31,7 @@ pub fn group(seed: u64, index: u64, compat: bool) -> Group {
     let workflow = workflow(&mut random, kind);
     let mut opening = Opening {
         documents: vec![ruleset(&mut random)],
-        settings: settings(&mut random, kind),
+        settings: settings(&mut random, kind, compat),
         workflow: Some(workflow),
     };
     if compat {
@@ -86,9 +86,9 @@ fn ruleset(random: &mut Random) -> Document {
     Document { name: "rules.yaml".to_owned(), content, text }
 }
 
-fn settings(random: &mut Random, kind: territory::Kind) -> Datum {
+fn settings(random: &mut Random, kind: territory::Kind, compat: bool) -> Datum {
     let mut settings = Datum::map([("env", Datum::map([])), ("exec_enabled", true.into())]);
-    if !kind.drops_results {
+    if !kind.drops_results && !compat {
         settings.set("results_are_evidence", true);
     }
     if !kind.stale_snapshots {
@@ -156,6 +156,9 @@ fn stage(random: &mut Random, ids: &[&str], index: usize, kind: territory::Kind)
             tools.push(random.word(vocabulary::TOOLS));
         }
     }
+    if kind.truths && !tools.is_empty() {
+        tools.push("mcp__ci__status");
+    }
     let shell =
         tools.is_empty() || tools.iter().any(|tool| matches!(*tool, "Bash" | "*" | "Ba?h" | "[RB]*" | "[A-Z]*"));
     if !tools.is_empty() {
@@ -193,8 +196,9 @@ fn check(random: &mut Random) -> Datum {
 
 fn with_message(random: &mut Random, condition: String) -> Datum {
     let mut gate = Datum::map([("condition", condition.into())]);
-    // A gate without a message: see the territory.
-    gate.set("message", random.word(&["do that first", "it is missing", "read the spec, é"]));
+    if !random.permille(8) {
+        gate.set("message", random.word(&["do that first", "it is missing", "read the spec, é"]));
+    }
     gate
 }
 
@@ -224,7 +228,7 @@ fn gate(random: &mut Random, ids: &[&str], index: usize, tools: &[&str], kind: t
         kinds.extend([(25, 1), (10, 2)]);
     }
     if kind.truths || tools.iter().any(|tool| tool.starts_with("mcp") || *tool == "*") {
-        kinds.push((25, 3));
+        kinds.push((if kind.truths { 90 } else { 25 }, 3));
     }
     let condition = match random.weighted(&kinds) {
         0 => format!("file_read({})", quoted(random.word(vocabulary::FILES))),
@@ -234,11 +238,8 @@ fn gate(random: &mut Random, ids: &[&str], index: usize, tools: &[&str], kind: t
             let (field, value) = *random.one(vocabulary::RESULTS);
             let value = if kind.truths { random.word(&["true", "True"]) } else { value.trim_matches('"') };
             let space = random.word(&["", " ", "  "]);
-            let tool = if kind.truths {
-                random.word(vocabulary::TOOLS)
-            } else {
-                random.word(&["mcp__ci__status", "mcp__db__query"])
-            };
+            let tool =
+                if kind.truths { "mcp__ci__status" } else { random.word(&["mcp__ci__status", "mcp__db__query"]) };
             format!("mcp_result_matches(\"{tool}\",{space}\"{field}\", \"{value}\")")
         }
         4 => approval(random, ids, index),
@@ -373,6 +374,12 @@ impl<'r> Sessions<'r> {
             state
                 .set("completed_stages", Datum::list(["elsewhere"].into_iter().chain(ids().take(at)).map(Datum::from)));
         }
+        if self.kind.foreign_states && self.random.percent(30) {
+            state.remove("active_stage");
+            if self.random.percent(50) {
+                state.set("active_stage", self.random.word(&["", "nowhere"]));
+            }
+        }
         if self.random.percent(70) {
             let read = vocabulary::FILES.iter().filter(|_| self.random.percent(30)).map(|file| Datum::from(*file));
             let mut evidence = Datum::map([("reads", Datum::list(read.collect::<Vec<_>>()))]);
@@ -397,7 +404,7 @@ impl<'r> Sessions<'r> {
             self.step(step);
             return;
         }
-        let candidate = self.candidate(&state);
+        let Some(candidate) = self.candidate(&state) else { return };
         let id = format!("c{}-{}", self.number, self.calls);
         self.calls += 1;
         let mut step = Datum::map([("op", "begin".into()), ("session_id", session.into())]);
@@ -409,7 +416,7 @@ impl<'r> Sessions<'r> {
         let mut answer = self.step(step);
         while answer.text("action") == "ask" {
             let outcome = *self.random.weighted(&[(76, "approved"), (9, "rejected"), (5, "timed_out"), (10, "")]);
-            if outcome.is_empty() {
+            if outcome.is_empty() || (outcome == "approved" && self.leads_apart(session, &candidate)) {
                 return;
             }
             let mut step = Datum::map([("op", "approve".into()), ("call_id", id.as_str().into())]);
@@ -425,6 +432,17 @@ impl<'r> Sessions<'r> {
         }
     }
 
+    /// Whether the two sides differ on the call once its stage is approved.
+    fn leads_apart(&mut self, session: &str, candidate: &Candidate) -> bool {
+        let Some(mut state) = self.guard.session(session) else { return false };
+        let definition = self.guard.definition();
+        let stage = state.active.clone();
+        state.approve(definition, &stage);
+        let [theirs, ours] =
+            sides(definition).map(|walk| walk.evaluate(&mut state.clone(), &Call::of(&candidate.call)));
+        theirs != ours && !self.random.permille(DIFFERENT * 10)
+    }
+
     fn finish(&mut self) {
         let which = self.random.below(self.running.len());
         let (id, result) = self.running.remove(which);
@@ -437,14 +455,14 @@ impl<'r> Sessions<'r> {
         if blocked && !self.kind.observes && !self.random.permille(DIFFERENT) {
             return "Error: it was not to run".into();
         }
+        if self.kind.truths && self.random.percent(60) {
+            let (field, _) = *self.random.one(vocabulary::RESULTS);
+            return Datum::map([(field, self.random.percent(70).into())]);
+        }
         if let Some(result) = &candidate.result
             && self.random.percent(85)
         {
             return result.clone();
-        }
-        if self.kind.truths && self.random.percent(60) {
-            let (field, _) = *self.random.one(vocabulary::RESULTS);
-            return Datum::map([(field, self.random.percent(70).into())]);
         }
         match self.random.below(100) {
             0..60 => "ok".into(),
@@ -480,16 +498,15 @@ impl<'r> Sessions<'r> {
     }
 
     /// A call: most likely one that leads on.
-    fn candidate(&mut self, state: &Session) -> Candidate {
+    /// None: on every one of them the two sides differ.
+    fn candidate(&mut self, state: &Session) -> Option<Candidate> {
         let definition = self.guard.definition().clone();
         let mut candidates = wanted(&definition, state);
         let helpful = candidates.len();
         for _ in 0..7 {
             candidates.push(self.any());
         }
-        let theirs = Walk { definition: &definition, semantics: Semantics::default() };
-        let ours =
-            Walk { definition: &definition, semantics: Semantics { reconciled_checks: true, ..Semantics::default() } };
+        let [theirs, ours] = sides(&definition);
         let mut weighted = Vec::new();
         for (index, candidate) in candidates.iter().enumerate() {
             let call = Call::of(&candidate.call);
@@ -509,10 +526,10 @@ impl<'r> Sessions<'r> {
             weighted.push((weight, index));
         }
         if weighted.iter().all(|(weight, _)| *weight == 0) {
-            return Candidate { call: call("Edit", "path", "src/a.py"), result: None };
+            return None;
         }
         let chosen = *self.random.weighted(&weighted);
-        candidates.swap_remove(chosen)
+        Some(candidates.swap_remove(chosen))
     }
 
     fn any(&mut self) -> Candidate {
@@ -541,6 +558,12 @@ impl<'r> Sessions<'r> {
 
 fn call(tool: &str, key: &str, value: &str) -> Datum {
     Datum::map([("tool", tool.into()), ("args", Datum::map([(key, value.into())]))])
+}
+
+/// The reference, and what differs most often from it.
+fn sides(definition: &Definition) -> [Walk<'_>; 2] {
+    let theirs = Semantics::default();
+    [theirs, Semantics { reconciled_checks: true, ..theirs }].map(|semantics| Walk { definition, semantics })
 }
 
 /// Calls that satisfy a gate that does not hold yet.

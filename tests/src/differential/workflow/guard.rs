@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::compare;
 use super::definition::Definition;
 use super::session::Session;
-use super::walk::{Action, Call, Evaluation, Walk};
+use super::walk::{Action, Call, Evaluation, Trouble, Walk};
 use crate::differential::case::Case;
 use crate::differential::compare::refused;
 use crate::differential::datum::Datum;
@@ -21,7 +21,7 @@ pub struct Semantics {
     pub records_results: bool,
     /// Values in results are compared as JSON text.
     pub json_texts: bool,
-    /// A stored state without an active stage is an error.
+    /// A stored state without an active stage that exists is not loaded.
     pub needs_active_stage: bool,
     /// Of a stored state only known stages and granted approvals count.
     pub keeps_only_known: bool,
@@ -33,6 +33,10 @@ pub struct Semantics {
     pub only_own_errors: bool,
     /// What went wrong stays out of the reason.
     pub plain_errors: bool,
+    /// A gate without a message says which condition does not hold.
+    pub names_conditions: bool,
+    /// A limit that is reached blocks also where a stage asks.
+    pub limits_beat_stages: bool,
     /// `version:` with nothing behind it is no version.
     pub null_is_absent: bool,
     /// In conditions only backslashes and quotes are escaped.
@@ -91,7 +95,7 @@ pub struct Guard {
     results: bool,
     fresh: bool,
     limits: Datum,
-    sessions: BTreeMap<String, Option<Session>>,
+    sessions: BTreeMap<String, Result<Session, Trouble>>,
     counters: BTreeMap<String, Counters>,
     calls: BTreeMap<String, Open>,
     events: Vec<Datum>,
@@ -142,7 +146,11 @@ impl Guard {
     /// Where a session stands; none: its stored state cannot be used.
     #[must_use]
     pub fn session(&self, id: &str) -> Option<Session> {
-        self.sessions.get(id).cloned().unwrap_or_else(|| Some(Session::new(&self.definition, id)))
+        self.stored(id).ok()
+    }
+
+    fn stored(&self, id: &str) -> Result<Session, Trouble> {
+        self.sessions.get(id).cloned().unwrap_or_else(|| Ok(Session::new(&self.definition, id)))
     }
 
     /// Answers a request; none: it is refused.
@@ -226,27 +234,25 @@ impl Guard {
             }
         }
         let observed = std::mem::take(&mut decision.observed);
-        let evaluated = match self.session(id) {
-            Some(mut session) => {
-                let evaluated = self.walk().evaluate(&mut session, call);
-                evaluated.map(|evaluation| (session, evaluation))
-            }
-            None => Err("no such state".to_owned()),
-        };
+        let evaluated = self.stored(id).and_then(|mut session| {
+            let evaluated = self.walk().evaluate(&mut session, call);
+            evaluated.map(|evaluation| (session, evaluation))
+        });
         let (session, evaluation) = match evaluated {
             Ok(evaluated) => evaluated,
-            Err(error) => return decision.failed(&error, self.semantics),
+            Err(trouble) => return decision.failed(&trouble, self.semantics),
         };
         let Evaluation { action, reason, stage, records, moves } = evaluation;
         decision.workflow = session.snapshot(&self.definition);
         decision.moves = moves.iter().map(|(from, to)| self.moved(&decision.workflow, from, to)).collect();
-        self.sessions.insert(id.to_owned(), Some(session));
+        self.sessions.insert(id.to_owned(), Ok(session));
         if !records.is_empty() {
             decision.stage.clone_from(&stage);
         }
         decision.records.extend(records);
-        if action != Action::Allow {
-            decision.policy_error = action == Action::Block && observed && !self.semantics.only_own_errors;
+        let asks = action == Action::Ask;
+        if action == Action::Block || (asks && !self.semantics.limits_beat_stages) {
+            decision.policy_error = !asks && observed && !self.semantics.only_own_errors;
             let mut decision = decision.block(reason, "workflow", &stage);
             decision.action = action;
             return decision;
@@ -261,6 +267,11 @@ impl Guard {
             let tool = &call.tool;
             let reason = format!("Per-tool limit: {tool} called {count} times (limit: {most}).");
             return decision.block(reason, "operation_limit", &format!("max_calls_per_tool:{tool}"));
+        }
+        if asks {
+            let mut decision = decision.block(reason, "workflow", &stage);
+            decision.action = action;
+            return decision;
         }
         decision.observed = observed;
         decision
@@ -289,7 +300,7 @@ impl Guard {
         }
         if let Some(mut session) = self.session(&open.session) {
             session.approve(&self.definition, &open.decision.stage);
-            self.sessions.insert(open.session.clone(), Some(session));
+            self.sessions.insert(open.session.clone(), Ok(session));
         }
         let begun = open.request.clone();
         open.decision = self.decide(&open.session, &open.call, &begun);
@@ -306,25 +317,38 @@ impl Guard {
         let result = request.get("result")?;
         let success = request.some("success").map_or_else(|| succeeded(result), |flag| *flag == Datum::Bool(true));
         let blocked = open.decision.action == Action::Block;
-        let mut completed = None;
+        let (mut completed, mut fresh, mut trouble) = (None, None, false);
         if success && !open.decision.stage.is_empty() && !(blocked && self.semantics.blocked_leave_nothing) {
             let mut session = self.session(&open.session)?;
             let stage = open.decision.stage.clone();
-            if session.record(&stage, &open.call, Some(result).filter(|_| self.results)) {
-                let ended = self.walk().completes(&mut session, &stage).ok()?;
+            fresh = Some(session.snapshot(&self.definition)).filter(|_| self.fresh);
+            let ended = if session.record(&stage, &open.call, Some(result).filter(|_| self.results)) {
+                match self.walk().completes(&mut session, &stage) {
+                    Ok(ended) => Some(ended),
+                    // The reference raises, after the tool ran.
+                    Err(_) if !self.semantics.plain_errors => return None,
+                    Err(_) => {
+                        (fresh, trouble) = (None, true);
+                        None
+                    }
+                }
+            } else {
+                None
+            };
+            if let Some(ended) = ended {
                 completed = ended.then(|| self.moved(&session.snapshot(&self.definition), &stage, ""));
-                self.sessions.insert(open.session.clone(), Some(session));
+                self.sessions.insert(open.session.clone(), Ok(session.clone()));
+                fresh = Some(session.snapshot(&self.definition)).filter(|_| self.fresh);
             }
         }
+        open.decision.workflow = fresh.unwrap_or(open.decision.workflow);
         let counters = self.counters.entry(open.session.clone()).or_default();
         counters.execs += 1;
         *counters.tools.entry(open.call.tool.clone()).or_default() += 1;
-        if self.fresh && !open.decision.workflow.is_null() {
-            open.decision.workflow = self.session(&open.session)?.snapshot(&self.definition);
-        }
         let mut event = self.event(&open, if success { "call_executed" } else { "call_failed" }, false);
         event.set("workflow", open.decision.workflow.clone());
         event.set("tool_success", success);
+        event.set("policy_error", trouble);
         self.events.push(event);
         if let Some(completed) = completed {
             self.log_move(&open, &completed);
@@ -338,8 +362,11 @@ impl Guard {
         if request.text("do") == "load" {
             let state = request.get("state")?;
             let read = Session::read(&self.definition, &id, state, self.semantics);
-            self.sessions.insert(id.clone(), read.clone());
-            return read.map(|session| compare::state(&session.text()));
+            let text = read.as_ref().ok().map(|session| compare::state(&session.text()));
+            if read.is_ok() || !self.semantics.needs_active_stage {
+                self.sessions.insert(id, read);
+            }
+            return text;
         }
         let mut session = self.session(&id)?;
         let (done, updated) = match request.text("do") {
@@ -359,7 +386,7 @@ impl Guard {
         }
         let text = session.text();
         if request.text("do") != "state" {
-            self.sessions.insert(id, Some(session));
+            self.sessions.insert(id, Ok(session));
         }
         Some(compare::state(&text))
     }
@@ -448,12 +475,15 @@ impl Decision {
     }
 
     /// The workflow could not be walked.
-    fn failed(mut self, error: &str, semantics: Semantics) -> Self {
-        let reason = if semantics.plain_errors {
-            compare::PLAIN_ERROR.to_owned()
-        } else {
-            format!("Workflow evaluation error: {error}")
+    fn failed(mut self, trouble: &Trouble, semantics: Semantics) -> Self {
+        let error = match trouble {
+            Trouble::NoProgram(command) if semantics.plain_errors => {
+                format!("workflow: `{command}`{}", compare::NOT_RUN)
+            }
+            Trouble::NoProgram(command) => format!("[Errno 2] No such file or directory: '{command}'"),
+            Trouble::NoStage(stage) => format!("workflow: persisted active stage \"{stage}\" does not exist"),
         };
+        let reason = format!("Workflow evaluation error: {error}");
         self.records.push(Datum::map([
             ("name", "workflow:error".into()),
             ("type", "workflow_gate".into()),

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use super::definition::Definition;
 use super::guard::Semantics;
-use super::walk::Call;
+use super::walk::{Call, Trouble};
 use crate::differential::datum::Datum;
 
 /// What stands for every point in time.
@@ -64,16 +64,18 @@ impl Session {
         Self { id: id.to_owned(), active, ..Self::default() }
     }
 
-    /// Reads a stored state; none when the reference, or we, would raise.
-    #[must_use]
-    pub fn read(definition: &Definition, id: &str, stored: &Datum, semantics: Semantics) -> Option<Self> {
+    /// Reads a stored state.
+    ///
+    /// # Errors
+    /// Its active stage does not exist; for us also when there is none.
+    pub fn read(definition: &Definition, id: &str, stored: &Datum, semantics: Semantics) -> Result<Self, Trouble> {
         let active = match stored.get("active_stage") {
             Some(Datum::String(active)) => active.as_str(),
-            _ if semantics.needs_active_stage => return None,
+            _ if semantics.needs_active_stage => return Err(Trouble::NoStage(String::new())),
             _ => "",
         };
         if !active.is_empty() && definition.index(active).is_none() {
-            return None;
+            return Err(Trouble::NoStage(active.to_owned()));
         }
         let strings = |value: Option<&Datum>| -> Vec<String> {
             let items = value.map_or(&[][..], Datum::items).iter();
@@ -89,7 +91,7 @@ impl Session {
         let pending = stored.some("pending_approval").filter(|pending| pending.flag("required"));
         let blocked = stored.some("last_blocked_action");
         let recorded = stored.some("last_recorded_evidence");
-        Some(Self {
+        Ok(Self {
             id: id.to_owned(),
             active: active.to_owned(),
             completed: strings(stored.get("completed_stages")).into_iter().filter(known).collect(),

@@ -68,7 +68,7 @@ const KINDS: &[(usize, Kind)] = &[
     (3, Kind { name: "snapshots", stale_snapshots: true, ..PLAIN }),
     (5, Kind { name: "commands", executes: true, ..PLAIN }),
     (3, Kind { name: "no commands", executes: true, breaks: true, ..PLAIN }),
-    (5, Kind { name: "scalars", document: Some(Change::Scalar), ..PLAIN }),
+    (8, Kind { name: "scalars", document: Some(Change::Scalar), ..PLAIN }),
     (3, Kind { name: "lists", document: Some(Change::List), ..PLAIN }),
     (3, Kind { name: "unknown stages", document: Some(Change::UnknownStage), ..PLAIN }),
     (4, Kind { name: "empty", document: Some(Change::Empty), ..PLAIN }),
@@ -98,10 +98,10 @@ pub fn change(random: &mut Random, kind: Kind, content: &mut Datum) {
     let Some(change) = kind.document else { return };
     let stage = content.get_mut("stages").and_then(|stages| stages.items_mut().first_mut());
     match change {
-        Change::Scalar if random.percent(50) => {
-            let value = *random.one(&["null", "true", "1.5"]);
+        Change::Scalar if random.percent(70) => {
+            let value = *random.one(&["null", "null", "true", "1.5"]);
             let value = Datum::parse(value).unwrap_or_default();
-            let name = random.word(&["version", "description"]);
+            let name = random.word(&["version", "version", "description"]);
             if let Some(metadata) = content.get_mut("metadata") {
                 metadata.set(name, value);
             }

@@ -1,6 +1,8 @@
 //! What workflows and calls are made of. Few words, so that gates and calls often speak of the same thing. No word looks
 //! like a secret: what is redacted is proven with rulesets.
 
+use super::walk::Trouble;
+
 /// Ids of stages.
 pub const STAGES: &[&str] = &["plan", "implement", "verify", "review", "push", "s-1", "a.b", "x_y", "7th"];
 
@@ -53,10 +55,8 @@ pub fn executed(index: usize) -> (&'static str, i64) {
 /// What comes of a command of `exec(...)`.
 ///
 /// # Errors
-/// What the reference says of a program that does not exist.
-pub fn ran(command: &str) -> Result<(i64, &'static str), String> {
+/// There is no such program.
+pub fn ran(command: &str) -> Result<(i64, &'static str), Trouble> {
     let known = EXECUTED.iter().find(|(known, ..)| *known == command);
-    known
-        .map(|(_, code, output)| (*code, *output))
-        .ok_or_else(|| format!("[Errno 2] No such file or directory: '{command}'"))
+    known.map(|(_, code, output)| (*code, *output)).ok_or_else(|| Trouble::NoProgram(command.to_owned()))
 }

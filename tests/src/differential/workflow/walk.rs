@@ -41,6 +41,15 @@ impl Call {
     }
 }
 
+/// Why a workflow cannot be walked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// A command is no program.
+    NoProgram(String),
+    /// The stored state names this stage, which does not exist.
+    NoStage(String),
+}
+
 /// What becomes of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
@@ -104,7 +113,7 @@ impl Walk<'_> {
     ///
     /// # Errors
     /// What the reference raises; the session then stays as it was.
-    pub fn evaluate(&self, session: &mut Session, call: &Call) -> Result<Evaluation, String> {
+    pub fn evaluate(&self, session: &mut Session, call: &Call) -> Result<Evaluation, Trouble> {
         let mut after = session.clone();
         let evaluation = self.walk(&mut after, call)?;
         *session = after;
@@ -112,7 +121,7 @@ impl Walk<'_> {
         Ok(evaluation)
     }
 
-    fn walk(&self, session: &mut Session, call: &Call) -> Result<Evaluation, String> {
+    fn walk(&self, session: &mut Session, call: &Call) -> Result<Evaluation, Trouble> {
         let mut moves = Vec::new();
         loop {
             let Some(at) = self.definition.index(&session.active) else {
@@ -136,7 +145,7 @@ impl Walk<'_> {
         call: &Call,
         stage: &Stage,
         next: Option<&Stage>,
-    ) -> Result<Option<Evaluation>, String> {
+    ) -> Result<Option<Evaluation>, Trouble> {
         if stage.terminal && self.first_closed(session, stage, &stage.exit)?.is_none() {
             let record = self.record(stage, "terminal", "terminal", false, "", COMPLETE);
             return Ok(Some(Evaluation::new(Action::Block, &stage.id, COMPLETE, vec![record])));
@@ -204,7 +213,7 @@ impl Walk<'_> {
         call: &Call,
         stage: &Stage,
         next: Option<&Stage>,
-    ) -> Result<Completion, String> {
+    ) -> Result<Completion, Trouble> {
         if let Some(closed) = self.first_closed(session, stage, &stage.exit)? {
             return Ok(Completion::Held(closed));
         }
@@ -233,7 +242,7 @@ impl Walk<'_> {
     }
 
     /// The first gate that does not hold, as a block.
-    fn first_closed(&self, session: &Session, stage: &Stage, gates: &[Gate]) -> Result<Option<Evaluation>, String> {
+    fn first_closed(&self, session: &Session, stage: &Stage, gates: &[Gate]) -> Result<Option<Evaluation>, Trouble> {
         let mut records = Vec::new();
         for gate in gates {
             let (holds, evidence) = self.holds(session, stage, gate)?;
@@ -249,7 +258,7 @@ impl Walk<'_> {
     ///
     /// # Errors
     /// A command that cannot be run.
-    pub fn holds(&self, session: &Session, stage: &Stage, gate: &Gate) -> Result<(bool, String), String> {
+    pub fn holds(&self, session: &Session, stage: &Stage, gate: &Gate) -> Result<(bool, String), Trouble> {
         Ok(match &gate.condition {
             Condition::StageComplete(id) => (session.has_completed(id), id.clone()),
             Condition::FileRead(path) => (session.reads.contains(path), path.clone()),
@@ -330,7 +339,7 @@ impl Walk<'_> {
     ///
     /// # Errors
     /// As [`Self::holds`].
-    pub fn completes(&self, session: &mut Session, stage: &str) -> Result<bool, String> {
+    pub fn completes(&self, session: &mut Session, stage: &str) -> Result<bool, Trouble> {
         let last = self.definition.stages.last().filter(|last| last.id == stage && session.active == stage);
         let Some(last) = last.filter(|last| last.explicit() && !last.terminal) else { return Ok(false) };
         if self.first_closed(session, last, &last.exit)?.is_some()
