@@ -154,7 +154,8 @@ impl Server {
             "close" => open::close(session, request).await,
             "counters" => state::counters(session, request).await,
             "events" => state::events(session, request),
-            "open_server" | "workflow" | "health" | "flush" => {
+            "workflow" => state::workflow(session, request).await,
+            "open_server" | "health" | "flush" => {
                 Err(Refusal::unsupported(format!("this host has no operation `{}` yet", request.op)))
             }
             other => Err(Refusal::bad_request(format!("there is no operation `{other}`"))),

@@ -175,7 +175,7 @@ pub enum Verdict {
 }
 
 /// How a command ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct CommandResult {
     /// −N after signal N.
     pub exit_code: i32,

@@ -15,6 +15,7 @@ pub mod begin;
 pub mod evaluate;
 pub mod fault;
 pub mod finish;
+pub mod gates;
 pub mod judge;
 pub mod operate;
 pub mod postconditions;

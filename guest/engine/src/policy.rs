@@ -130,18 +130,17 @@ impl Policy {
         fault::fault_finish(&self.rules, call, ticket, fault, now)
     }
 
-    /// Reads or changes the counters of a session.
+    /// Reads or changes the counters of a session, or where it stands in its workflow.
     #[must_use]
     pub fn operate(&self, session_id: &str, command: &str, now: u64) -> Step<Result<Operated, Failure>> {
-        // Counters make no events, so that nothing here needs the time yet; workflow operations will.
+        // Nothing happens before the state is read, so that nothing here needs the time.
         let _ = now;
-        operate::operate(session_id, command)
+        operate::operate(&self.rules, session_id, command)
     }
 
     /// Answers the questions of [`Policy::operate`].
     #[must_use]
     pub fn resume_operate(&self, ticket: &str, answers: Vec<Answer>, now: u64) -> Step<Result<Operated, Failure>> {
-        let _ = now;
-        operate::resume(&self.rules, ticket, answers)
+        operate::resume(&self.rules, ticket, answers, now)
     }
 }

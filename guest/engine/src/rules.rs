@@ -18,6 +18,7 @@ use crate::record::event::Log;
 use crate::redaction::Redactor;
 use crate::sandbox::{self, Sandbox, Touched};
 use crate::session::limits::Limits;
+use crate::workflow::definition::Workflow;
 
 /// The environment of a guard that names none.
 pub const DEFAULT_ENVIRONMENT: &str = "production";
@@ -43,6 +44,8 @@ pub struct Rules {
     pub registry: ToolRegistry,
     /// What leaves the process without its secrets.
     pub redactor: Arc<Redactor>,
+    /// Stages that calls must go through; shared by policies that were given the same one.
+    pub workflow: Option<Arc<Workflow>>,
     /// Whether any rule is only proposed.
     pub has_candidates: bool,
     /// Directories that relative paths begin at.

@@ -3,7 +3,7 @@
 //!
 //! * [`condition`] is the grammar of gates, [`argv`] of the commands in them;
 //! * [`definition`] is a compiled workflow;
-//! * [`state`] is where a session stands, and how that is written down;
+//! * [`state`] is where a session stands, and how that is written down; [`stored`] how it gets into a store and out of it;
 //! * [`gate`] looks at one condition, [`advance`] at a call: may it run, does the session move on;
 //! * [`evidence`] records what a tool did, [`operations`] are what people do to a session.
 //!
@@ -17,3 +17,4 @@ pub mod evidence;
 pub mod gate;
 pub mod operations;
 pub mod state;
+pub mod stored;

@@ -121,7 +121,7 @@ impl Session {
         }
 
         let waits = |about: &About| request.op == "approve" && about.outcome.is_none();
-        if !matches!(request.op.as_str(), "begin" | "approve" | "finish" | "counters") {
+        if !matches!(request.op.as_str(), "begin" | "approve" | "finish" | "counters" | "workflow") {
             return Place::Any;
         }
         let Ok(about) = request.fields::<About>() else { return Place::Any };

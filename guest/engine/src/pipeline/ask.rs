@@ -8,12 +8,16 @@ use serde_json::value::RawValue;
 
 use super::ticket::{Asked, Facts, HookFact, Resolved, Ticket, Trouble};
 use crate::call::{Call, Principal, Subject};
-use crate::inquiry::{Answer, HookCall, Inquiry, Link, Outcome, Phase, Question, SelectorQuery};
+use crate::inquiry::{Answer, HookCall, Inquiry, Link, Operation, Outcome, Phase, Question, SelectorQuery};
 use crate::json::{Literal, Tape};
 use crate::program;
 use crate::rules::Rules;
 use crate::sandbox::{Links, Touched};
 use crate::session::counters::{self, Counters};
+use crate::workflow::definition::Workflow;
+use crate::workflow::gate;
+use crate::workflow::state::State;
+use crate::workflow::stored::{self, Stored};
 
 /// What the facts of a ticket say, in the form that judging works on.
 #[derive(Debug, Default)]
@@ -91,12 +95,29 @@ impl Round {
         Inquiry { ticket: ticket.write(), questions: self.questions }
     }
 
-    /// Counters of the session; `count` adds the attempt.
+    /// Counters of the session, and where it stands in a workflow; `count` adds the attempt.
     pub fn counters(&mut self, rules: &Rules, call: &Call<'_>, facts: &Facts, count: bool) {
+        let state = rules.workflow.as_deref().filter(|_| facts.workflow.is_none());
         if facts.counters.is_none() {
             let tool = rules.limits.counts_tool(call.tool).then_some(call.tool);
-            self.add(Asked::Counters, Question::Session(counters::questions(call.session_id, tool, count)));
+            let mut operations = counters::questions(call.session_id, tool, count);
+            // In one batch: where the session stands is wanted for nearly every call.
+            operations.extend(state.into_iter().flat_map(|workflow| stored::questions(workflow, call.session_id)));
+            let asked = if state.is_some() { Asked::CountersAndWorkflow } else { Asked::Counters };
+            self.add(asked, Question::Session(operations));
+        } else if let Some(workflow) = state {
+            self.add(Asked::Workflow, Question::Session(stored::questions(workflow, call.session_id)));
         }
+    }
+
+    /// A command that a workflow must know the end of.
+    pub fn command(&mut self, asked: gate::Asked) {
+        self.add(Asked::Command(asked.command), Question::Command(asked.line));
+    }
+
+    /// The state that the call leaves; nobody is told anything before it is in the store.
+    pub fn write_workflow(&mut self, workflow: &Workflow, session: &str, stored: &Stored, state: &State) {
+        self.add(Asked::WorkflowWrite, Question::Session(stored.write(workflow, session, state)));
     }
 
     /// Whose call it is.
@@ -184,14 +205,11 @@ impl Round {
         }
     }
 
-    /// Counts the execution.
-    pub fn executed(&mut self, operations: Vec<crate::inquiry::Operation>) {
-        self.add(Asked::Executed, Question::Session(operations));
-    }
-
-    /// Steps of an operation on a session.
-    pub fn operate(&mut self, operations: Vec<crate::inquiry::Operation>) {
-        self.add(Asked::Operate, Question::Session(operations));
+    /// Counts the execution, and reads where the session stands in a workflow that is told of it.
+    pub fn executed(&mut self, mut operations: Vec<Operation>, workflow: Option<&Workflow>, session: &str) {
+        operations.extend(workflow.into_iter().flat_map(|workflow| stored::questions(workflow, session)));
+        let asked = if workflow.is_some() { Asked::ExecutedAndWorkflow } else { Asked::Executed };
+        self.add(asked, Question::Session(operations));
     }
 }
 
@@ -226,6 +244,25 @@ fn absorb_one(facts: &mut Facts, asked: &Asked, answer: Answer) {
             Ok(counters) => facts.counters = Some(counters),
             Err(why) => fail(facts, "fault", "store", &why),
         },
+        (Asked::CountersAndWorkflow, Answer::Session(outcomes)) => {
+            let (counters, state) = outcomes.split_at(outcomes.len().saturating_sub(stored::QUESTIONS));
+            facts.workflow = Some(Stored::read(state));
+            match Counters::read(counters) {
+                Ok(counters) => facts.counters = Some(counters),
+                Err(why) => fail(facts, "fault", "store", &why),
+            }
+        }
+        (Asked::Workflow, Answer::Session(outcomes)) => facts.workflow = Some(Stored::read(&outcomes)),
+        (Asked::WorkflowWrite, Answer::Session(outcomes)) => {
+            if let Some(Ok(stored)) = &mut facts.workflow
+                && let Err(why) = stored.wrote(&outcomes)
+            {
+                facts.workflow = Some(Err(why));
+            }
+        }
+        (Asked::Workflow | Asked::WorkflowWrite, Answer::Failed(why)) => facts.workflow = Some(Err(why)),
+        (Asked::Command(command), Answer::Command(end)) => drop(facts.commands.insert(command.clone(), end)),
+        (Asked::Command(command), Answer::Failed(why)) => drop(facts.commands.insert(command.clone(), Err(why))),
         (Asked::Principal, Answer::Principal(Ok(principal))) => {
             match principal.map(RawValue::from_string).transpose() {
                 Ok(principal) => facts.principal = Some(Resolved(principal)),
@@ -270,8 +307,13 @@ fn absorb_one(facts: &mut Facts, asked: &Asked, answer: Answer) {
         // Whatever after-hooks say, the tool has run.
         (Asked::After, _) => {}
         (Asked::Executed, Answer::Session(outcomes)) => facts.executions = Some(executions(&outcomes)),
-        (Asked::Executed, Answer::Failed(why)) => facts.executions = Some(Err(why)),
-        (Asked::Counters, Answer::Failed(why)) => fail(facts, "fault", "store", &why),
+        (Asked::ExecutedAndWorkflow, Answer::Session(outcomes)) => {
+            let (counters, state) = outcomes.split_at(outcomes.len().saturating_sub(stored::QUESTIONS));
+            facts.workflow = Some(Stored::read(state));
+            facts.executions = Some(executions(counters));
+        }
+        (Asked::Executed | Asked::ExecutedAndWorkflow, Answer::Failed(why)) => facts.executions = Some(Err(why)),
+        (Asked::Counters | Asked::CountersAndWorkflow, Answer::Failed(why)) => fail(facts, "fault", "store", &why),
         (_, Answer::Failed(why)) => fail(facts, "fault", "host", &why),
         _ => fail(facts, "fault", "host", "the host gave an answer of another kind than the question"),
     }

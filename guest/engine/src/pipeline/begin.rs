@@ -4,8 +4,9 @@
 use serde_json::value::RawValue;
 
 use super::ask::{self, Known, Round};
+use super::gates;
 use super::judge::{self, AskRule, Cause, Judgement, Verdict};
-use super::ticket::{PendingAsk, Stage, Ticket};
+use super::ticket::{PendingAsk, Stage, Ticket, WorkflowWord};
 use crate::call::{self, Call, InvalidCall, Purpose, Refused, Subject};
 use crate::documents::ruleset::{Mode, PreAction, TimeoutAction};
 use crate::inquiry::{Action, Answer, ApprovalOutcome, ApprovalVerdict, Decision, Step};
@@ -36,7 +37,7 @@ pub fn resume(rules: &Rules, text: &str, ticket: &str, answers: Vec<Answer>, now
 }
 
 /// Asks what is still open, or judges.
-pub(super) fn decide(rules: &Rules, text: &str, ticket: Ticket, now: u64) -> Step<Decision> {
+pub(super) fn decide(rules: &Rules, text: &str, mut ticket: Ticket, now: u64) -> Step<Decision> {
     let tape = match call::read_text(text) {
         Ok(tape) => tape,
         Err(invalid) => return Step::Done(refused(rules, text, &Call::unreadable(), &invalid, false, now)),
@@ -47,6 +48,7 @@ pub(super) fn decide(rules: &Rules, text: &str, ticket: Ticket, now: u64) -> Ste
             return Step::Done(refused(rules, text, &call, &invalid, rules_may_explain, now));
         }
     };
+    ticket.facts.stamp(now);
     let known = Known::of(&ticket.facts);
     let subject = known.subject(rules, &call);
     let touched = rules.touched(&call);
@@ -68,12 +70,25 @@ pub(super) fn decide(rules: &Rules, text: &str, ticket: Ticket, now: u64) -> Ste
             return Step::Ask(round.into_inquiry(ticket));
         }
     }
-    let judgement = if rules.options.reference() && ticket.step == Stage::Settle {
-        // In the reference an approval ends the matter (engine.md §16 row 3).
+    let by_rules = ticket.ask.as_ref().is_some_and(|ask| ask.stage.is_none());
+    let judgement = if rules.options.reference() && ticket.step == Stage::Settle && by_rules {
+        // In the reference an approval that a rule asked for ends the matter (engine.md §16 row 3).
         Judgement::allowed(rules)
     } else {
-        judge::judge(rules, &subject, &ticket.facts, &known, touched.as_ref(), &ticket.granted)
+        judge::judge(rules, &subject, &ticket, &known, touched.as_ref())
     };
+    let mut round = Round::default();
+    if let Verdict::Command(asked) = judgement.verdict {
+        round.command(*asked);
+        return Step::Ask(round.into_inquiry(ticket));
+    }
+    if let (Some(workflow), Some(Ok(stored))) = (&rules.workflow, &ticket.facts.workflow)
+        && !stored.written
+        && let Some(state) = gates::left(workflow, &call, &ticket, judgement.gated.as_ref())
+    {
+        round.write_workflow(workflow, call.session_id, stored, &state);
+        return Step::Ask(round.into_inquiry(ticket));
+    }
     Step::Done(conclude(rules, &subject, ticket, judgement, now))
 }
 
@@ -81,7 +96,7 @@ pub(super) fn decide(rules: &Rules, text: &str, ticket: Ticket, now: u64) -> Ste
 pub(super) fn conclude(
     rules: &Rules,
     subject: &Subject<'_>,
-    ticket: Ticket,
+    mut ticket: Ticket,
     judgement: Judgement,
     now: u64,
 ) -> Decision {
@@ -89,11 +104,27 @@ pub(super) fn conclude(
     if let Some(pending) = &ticket.ask {
         settled_event(&mut log, pending, &ticket);
     }
+    ticket.approved_stage = None;
+    let gated = rules.workflow.as_deref().zip(judgement.gated.as_ref());
+    let snapshot = gated.map(|(workflow, gated)| {
+        gates::moved(&mut log, workflow, &gated.state, &gated.evaluation.moves);
+        gates::snapshot(workflow, &gated.state)
+    });
+    ticket.workflow = judgement.gated.as_ref().zip(snapshot).map(|(gated, snapshot)| WorkflowWord {
+        stage: gated.evaluation.stage.clone().filter(|_| gated.evaluation.action == Action::Allow),
+        snapshot,
+    });
     match &judgement.verdict {
         Verdict::Allow => allow(log, ticket, &judgement),
         Verdict::Block(cause) => block(rules, log, ticket, &judgement, cause),
         Verdict::Ask(asks) if rules.options.approvals == Approvals::None => {
             nobody_to_ask(log, ticket, &judgement, asks)
+        }
+        // What must be known was asked for before; a call that gets here without it does not run.
+        Verdict::Command(_) => {
+            let cause =
+                Cause { source: "fault".to_owned(), name: "host".to_owned(), reason: super::fault::reason("host") };
+            block(rules, log, ticket, &judgement, &cause)
         }
         Verdict::Ask(asks) => ask_person(rules, subject, log, ticket, &judgement, asks),
     }
@@ -123,6 +154,7 @@ fn settled_event(log: &mut Log<'_>, pending: &PendingAsk, ticket: &Ticket) {
             policy_error: pending.policy_error,
             attempts: counters.attempts,
             executions: counters.executions,
+            workflow: pending.workflow.as_deref().map(RawValue::get),
             approval: Some(&approval),
             ..Entry::default()
         },
@@ -159,8 +191,7 @@ fn allow(mut log: Log<'_>, mut ticket: Ticket, judgement: &Judgement) -> Decisio
     }
     ticket.step = Stage::Open;
     ticket.ask = None;
-    ticket.facts.operators = None;
-    ticket.facts.links.clear();
+    ticket.facts.forget();
     let mut decision = decision(Action::Allow, None, log, ticket, judgement);
     decision.observed = !judgement.observed.is_empty();
     decision
@@ -173,8 +204,7 @@ fn block(rules: &Rules, mut log: Log<'_>, mut ticket: Ticket, judgement: &Judgem
     ticket.step = if observing { Stage::Open } else { Stage::Closed };
     ticket.ask = None;
     ticket.would_block = observing;
-    ticket.facts.operators = None;
-    ticket.facts.links.clear();
+    ticket.facts.forget();
     let action = if observing { Action::Allow } else { Action::Block };
     let mut decision = decision(action, Some(cause), log, ticket, judgement);
     decision.observed = observing;
@@ -215,8 +245,12 @@ fn ask_person(
         hooks: raw(judgement.hooks.clone()),
         deadline_ms: log.now.saturating_add(timeout.saturating_mul(1000)),
         allow_on_timeout,
+        stage: first.stage.clone(),
+        workflow: ticket.workflow.take().map(|word| word.snapshot),
         outcome: None,
     };
+    ticket.workflow_rounds += u32::from(pending.stage.is_some());
+    ticket.facts.forget();
     let approval = approval(rules, subject, &log, &pending, timeout);
     ticket.step = Stage::Asked;
     ticket.ask = Some(pending);
@@ -244,7 +278,11 @@ fn approval(rules: &Rules, subject: &Subject<'_>, log: &Log<'_>, pending: &Pendi
         approval.string("call_id", call.call_id);
         approval.string("agent_id", call.agent_id);
         approval.string("environment", subject.environment);
-        approval.list("rules", |list| pending.rules.iter().for_each(|rule| list.string(rule)));
+        if let Some(stage) = &pending.stage {
+            approval.string("stage_id", stage);
+        } else {
+            approval.list("rules", |list| pending.rules.iter().for_each(|rule| list.string(rule)));
+        }
     });
     out
 }
@@ -268,6 +306,7 @@ fn decision_event(
             policy_error: judgement.policy_error,
             attempts: counters.attempts,
             executions: counters.executions,
+            workflow: ticket.workflow.as_ref().map(|word| word.snapshot.get()),
             ..Entry::default()
         },
     );
@@ -292,6 +331,11 @@ pub(super) fn decision(
         }
         detail.number("attempts", counters.attempts);
         detail.number("execs", counters.executions);
+        let word = ticket.workflow.as_ref().map(|word| word.snapshot.get());
+        let asked = ticket.ask.as_ref().and_then(|ask| ask.workflow.as_deref().map(RawValue::get));
+        if let Some(snapshot) = word.or(asked) {
+            detail.raw("workflow", snapshot);
+        }
         if let Some(error) = &judgement.error_detail {
             detail.string("error_detail", &log.redactor.text(error));
         }

@@ -1,7 +1,10 @@
 //! After a tool ran: postconditions, counters, the end of the call.
 
+use serde_json::value::RawValue;
+
 use super::ask::{self, Known, Round};
 use super::fault;
+use super::gates::{self, Recorded};
 use super::postconditions::{self, Checked};
 use super::ticket::{Facts, Stage, Ticket};
 use crate::call::{self, Call, MAX_CALL_BYTES, Output, Purpose, Subject};
@@ -12,6 +15,7 @@ use crate::program::Phase;
 use crate::record::event::{Entry, Happened};
 use crate::rules::Rules;
 use crate::session::keys;
+use crate::workflow::gate::Stuck;
 
 /// `policy.finish`
 #[must_use]
@@ -46,8 +50,9 @@ pub fn resume(
     }
 }
 
-fn conclude(rules: &Rules, text: &str, ticket: Ticket, outcome: &ToolOutcome, now: u64) -> Step<Conclusion> {
+fn conclude(rules: &Rules, text: &str, mut ticket: Ticket, outcome: &ToolOutcome, now: u64) -> Step<Conclusion> {
     let failed = |ticket, error: &str| Step::Done(fault::conclusion(rules, text, Some(ticket), error, now));
+    ticket.facts.stamp(now);
     let tape = call::read_text(text).ok();
     let whole = tape.as_ref().and_then(|tape| Call::read(tape, &rules.registry, Purpose::Execute).ok());
     let Some(call) = whole else {
@@ -79,14 +84,39 @@ fn conclude(rules: &Rules, text: &str, ticket: Ticket, outcome: &ToolOutcome, no
     }
     let success = success.unwrap_or(Ok(false));
     if round.is_empty() && facts.executions.is_none() {
-        round.executed(executed(&call, facts, success == Ok(true)));
+        let operations = executed(&call, facts, success == Ok(true));
+        let workflow = rules.workflow.as_deref().filter(|_| stage_of(&ticket, &success).is_some());
+        round.executed(operations, workflow, call.session_id);
         round.after(rules, &subject, &outcome.output);
     }
     if !round.is_empty() {
         return Step::Ask(round.into_inquiry(ticket));
     }
+    let mut recorded = None;
+    if let Some((workflow, stage)) = rules.workflow.as_deref().zip(stage_of(&ticket, &success)) {
+        match gates::record(rules, workflow, &call, &ticket.facts, stage, output.value) {
+            Ok(done) => recorded = Some(Ok(done)),
+            Err(Stuck::Error(error)) => recorded = Some(Err(error)),
+            Err(Stuck::Ask(asked)) => {
+                round.command(*asked);
+                return Step::Ask(round.into_inquiry(ticket));
+            }
+        }
+        if let (Some(Ok(done)), Some(Ok(stored))) = (&recorded, &ticket.facts.workflow)
+            && done.valid
+            && !stored.written
+        {
+            round.write_workflow(workflow, call.session_id, stored, &done.state);
+            return Step::Ask(round.into_inquiry(ticket));
+        }
+    }
     let checked = postconditions::check(rules, &subject, output, facts.operators.as_deref().unwrap_or_default());
-    Step::Done(done(rules, &subject, &ticket, &checked, &success, now))
+    Step::Done(done(rules, &subject, &ticket, &checked, &success, recorded.as_ref(), now))
+}
+
+/// The stage whose evidence a call is: the one that let it run, if it succeeded.
+fn stage_of<'t>(ticket: &'t Ticket, success: &Result<bool, String>) -> Option<&'t str> {
+    ticket.workflow.as_ref().and_then(|word| word.stage.as_deref()).filter(|_| *success == Ok(true))
 }
 
 /// Whether the tool succeeded; none: it has to be asked. An error of the success check is a failure of the tool.
@@ -145,6 +175,7 @@ fn done(
     ticket: &Ticket,
     checked: &Checked,
     success: &Result<bool, String>,
+    recorded: Option<&Result<Recorded, String>>,
     now: u64,
 ) -> Conclusion {
     let counters = ticket.facts.counters.unwrap_or_default();
@@ -154,11 +185,16 @@ fn done(
         Some(Err(why)) => (counters.executions, Some(why.as_str())),
         None => (counters.executions, None),
     };
+    let unrecorded = recorded.and_then(|recorded| recorded.as_ref().err());
+    let trouble = trouble.or(unrecorded.map(String::as_str));
     let error = trouble.or(success.as_ref().err().map(String::as_str));
     let trouble = ticket.facts.failed.as_ref().map_or(error, |trouble| Some(trouble.detail.as_str()));
     let succeeded = *success == Ok(true);
     let policy_error = checked.records.policy_error() || trouble.is_some();
     let mut log = rules.log(*subject, ticket.events, now);
+    let recorded = rules.workflow.as_deref().zip(recorded.and_then(|recorded| recorded.as_ref().ok()));
+    let before = || ticket.workflow.as_ref().map(|word| word.snapshot.clone());
+    let snapshot = recorded.map(|(workflow, done)| gates::snapshot(workflow, &done.state)).or_else(before);
     let entry = Entry {
         rules: Some(&checked.records.event_list()),
         policy_error,
@@ -166,12 +202,16 @@ fn done(
         error: trouble,
         attempts: counters.attempts,
         executions,
+        workflow: snapshot.as_deref().map(RawValue::get),
         ..Entry::default()
     };
     log.write(if succeeded { Happened::Executed } else { Happened::Failed }, &entry);
     if rules.options.postcondition_events && !checked.passed {
         let reason = checked.warnings.join("\n");
         log.write(Happened::PostconditionWarning, &Entry { reason: Some(&reason), ..entry });
+    }
+    if let Some((workflow, done)) = recorded {
+        gates::moved(&mut log, workflow, &done.state, done.completed.as_slice());
     }
     let mut detail = String::new();
     Object::write(&mut detail, |detail| {
@@ -182,6 +222,9 @@ fn done(
         detail.raw("findings", &checked.findings);
         detail.number("attempts", counters.attempts);
         detail.number("execs", executions);
+        if let Some(snapshot) = &snapshot {
+            detail.raw("workflow", snapshot.get());
+        }
         if let Some(trouble) = trouble {
             detail.string("error_detail", &rules.redactor.text(trouble));
         }

@@ -1,11 +1,13 @@
 //! The verdict about a call whose facts are known: attempt limit, hooks, preconditions, sandboxes, session rules,
-//! (workflow), execution limits, proposed rules. The first block ends it; asks are collected, because nobody is asked
+//! workflow, execution limits, proposed rules. The first block ends it; asks are collected, because nobody is asked
 //! about a call that another rule blocks (engine.md §8.1).
 
 use super::ask::Known;
-use super::ticket::{Facts, HookFact};
+use super::gates::{self, Gated};
+use super::ticket::{Facts, HookFact, Ticket};
 use crate::call::{Subject, sensitive};
 use crate::documents::ruleset::{Approval, Mode, PreAction, TimeoutAction};
+use crate::inquiry::Action;
 use crate::json::write::{Items, Object};
 use crate::options::Detail;
 use crate::program::{Body, Phase, Rule};
@@ -13,6 +15,7 @@ use crate::record::rules::{Failed, Records};
 use crate::rules::Rules;
 use crate::sandbox::{Touched, Verdict as SandboxVerdict};
 use crate::session::counters::Counters;
+use crate::workflow::gate::{self, Stuck};
 
 /// Longest reason of a rule or hook, in code points.
 pub const MAX_MESSAGE: usize = 500;
@@ -30,6 +33,8 @@ pub struct Judgement {
     pub observed: Vec<Observed>,
     /// Proposed rules; only when the call is allowed.
     pub candidates: Vec<Candidate>,
+    /// What the workflow said, when it was its turn.
+    pub gated: Option<Gated>,
     /// The verdict comes from a broken evaluation.
     pub policy_error: bool,
     /// In the words of whoever failed; for operators, not for the agent.
@@ -45,6 +50,8 @@ pub enum Verdict {
     Block(Cause),
     /// Persons must be asked; never empty.
     Ask(Vec<AskRule>),
+    /// It cannot be told before the workflow knows how a command ends.
+    Command(Box<gate::Asked>),
 }
 
 /// Who blocks, and what the agent is told.
@@ -65,6 +72,8 @@ pub struct AskRule {
     pub cause: Cause,
     /// How long, and what then.
     pub approval: Approval,
+    /// The stage of a workflow that asks; none: a rule does.
+    pub stage: Option<String>,
 }
 
 /// A rule that only observes and did not hold.
@@ -91,19 +100,18 @@ pub struct Candidate {
     pub message: Option<String>,
 }
 
-/// Judges. `granted` are rules that a person has agreed to.
+/// Judges. `ticket` has what is known, and what a person has agreed to.
 #[must_use]
 pub fn judge(
     rules: &Rules,
     subject: &Subject<'_>,
-    facts: &Facts,
+    ticket: &Ticket,
     known: &Known,
     touched: Option<&Touched<'_>>,
-    granted: &[String],
 ) -> Judgement {
-    let mut bench = Bench { rules, subject, granted, asks: Vec::new(), judgement: Judgement::allowed(rules) };
-    let counters = facts.counters.unwrap_or_default();
-    let verdict = bench.verdict(facts, known, touched, &counters);
+    let mut bench = Bench { rules, subject, ticket, asks: Vec::new(), judgement: Judgement::allowed(rules) };
+    let counters = ticket.facts.counters.unwrap_or_default();
+    let verdict = bench.verdict(&ticket.facts, known, touched, &counters);
     let mut judgement = bench.judgement;
     judgement.verdict = verdict;
     judgement
@@ -112,7 +120,7 @@ pub fn judge(
 struct Bench<'b> {
     rules: &'b Rules,
     subject: &'b Subject<'b>,
-    granted: &'b [String],
+    ticket: &'b Ticket,
     asks: Vec<AskRule>,
     judgement: Judgement,
 }
@@ -138,6 +146,9 @@ impl Bench<'_> {
             .or_else(|| self.session(counters));
         self.judgement.policy_error = self.judgement.records.policy_error();
         if let Some(verdict) = judged {
+            return verdict;
+        }
+        if let Some(verdict) = self.workflow() {
             return verdict;
         }
         if let Some(limit) = self.rules.limits.executions_reached(tool, counters) {
@@ -293,6 +304,56 @@ impl Bench<'_> {
         None
     }
 
+    /// A block of the workflow, or what must be known first. A stage that asks does so only when no rule does: it is asked
+    /// about again when the rules' question is settled (engine.md §8.1).
+    fn workflow(&mut self) -> Option<Verdict> {
+        let workflow = self.rules.workflow.as_deref()?;
+        let (call, ticket) = (self.subject.call, self.ticket);
+        let gated = match gates::judge(self.rules, workflow, call, &ticket.facts, ticket.approved_stage.as_deref()) {
+            Ok(gated) => gated,
+            Err(Stuck::Ask(asked)) => return Some(Verdict::Command(asked)),
+            Err(Stuck::Error(error)) => return Some(self.workflow_error(&error)),
+        };
+        let said = &gated.evaluation;
+        for record in &said.records {
+            self.judgement.records.gate(&record.json, record.passed);
+        }
+        let name = said.stage.clone().unwrap_or_default();
+        let (action, reason) = (said.action, said.reason.clone());
+        self.judgement.gated = Some(gated);
+        let cause = Cause { source: gates::SOURCE.to_owned(), name: name.clone(), reason };
+        match action {
+            Action::Allow => None,
+            Action::Block => Some(Verdict::Block(cause)),
+            Action::Ask if self.ticket.workflow_rounds >= gates::MAX_APPROVAL_ROUNDS => {
+                Some(self.workflow_error("workflow: exceeded maximum approval rounds (32)"))
+            }
+            Action::Ask => {
+                if self.asks.is_empty() {
+                    self.asks.push(AskRule { cause, approval: gates::APPROVAL, stage: Some(name) });
+                }
+                None
+            }
+        }
+    }
+
+    /// A workflow that cannot be evaluated blocks.
+    fn workflow_error(&mut self, error: &str) -> Verdict {
+        let reason = format!("Workflow evaluation error: {}", self.rules.redactor.text(error));
+        self.judgement.policy_error = true;
+        self.judgement.records.failed(&Failed {
+            name: "workflow:error",
+            kind: "workflow_gate",
+            message: &reason,
+            tags: None,
+            metadata: None,
+            policy_error: true,
+            error_detail: None,
+            observed: false,
+        });
+        Verdict::Block(Cause { source: gates::SOURCE.to_owned(), name: gates::ERROR.to_owned(), reason })
+    }
+
     /// What a failing rule does: nothing but a record, a block, or an ask that is kept for the end.
     #[expect(clippy::too_many_arguments, reason = "the facts of one failing rule, used once for each kind")]
     fn effect(
@@ -316,10 +377,10 @@ impl Bench<'_> {
         if action == PreAction::Block {
             return Some(Verdict::Block(cause));
         }
-        if self.granted.contains(&rule.id) {
+        if self.ticket.granted.contains(&rule.id) {
             return None;
         }
-        self.asks.push(AskRule { cause, approval });
+        self.asks.push(AskRule { cause, approval, stage: None });
         // The reference asks at once, and never looks at the rules behind.
         self.rules.options.reference().then(|| Verdict::Ask(std::mem::take(&mut self.asks)))
     }
@@ -422,6 +483,7 @@ impl Judgement {
             hooks: "[]".to_owned(),
             observed: Vec::new(),
             candidates: Vec::new(),
+            gated: None,
             policy_error: false,
             error_detail: None,
         }

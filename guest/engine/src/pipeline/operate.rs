@@ -1,14 +1,16 @@
-//! Reading and setting the counters of a session. (Workflow operations come with workflow gates.)
+//! What people and hosts do to a session from outside its calls: its [`counters`], its [`workflow`].
+
+mod counters;
+mod workflow;
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use crate::diagnostics::{Failure, FailureKind};
-use crate::inquiry::{Answer, Inquiry, Operated, Operation, Outcome, Question, Step};
-use crate::json::write::Object;
+use crate::inquiry::{Answer, Inquiry, Operated, Operation, Question, Step};
 use crate::rules::Rules;
-use crate::session::{counters, keys};
 
 /// Version of the ticket's layout.
 const VERSION: u8 = 1;
@@ -17,15 +19,21 @@ const VERSION: u8 = 1;
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 struct Command {
-    /// The host's own.
+    /// The host's own; ids of events follow from it.
     #[serde(default)]
     id: String,
     /// Which operation.
     #[serde(rename = "do")]
     operation: String,
     /// Counters to set: `attempts`, `execs`, `consec_fail`, `tool:NAME`.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     set: BTreeMap<String, u64>,
+    /// A stage of the workflow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    stage_id: Option<String>,
+    /// A state of the workflow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    state: Option<Box<RawValue>>,
 }
 
 #[derive(Debug, Deserialize, Serialize)]
@@ -37,44 +45,39 @@ struct Ticket {
     round: Round,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Debug, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum Round {
-    /// Counters are being set.
-    Set,
-    /// All keys are being listed.
-    Scan,
-    /// The store cannot list: known keys are being read.
-    Get(Vec<String>),
+    Counters(counters::Round),
+    Workflow(workflow::Round),
 }
 
 type Operate = Step<Result<Operated, Failure>>;
 
 /// `policy.operate`
 #[must_use]
-pub fn operate(session: &str, command: &str) -> Operate {
+pub fn operate(rules: &Rules, session: &str, command: &str) -> Operate {
     let command: Command = match serde_json::from_str(command) {
         Ok(command) => command,
         Err(error) => return failed(Failure::argument("E_COMMAND", format!("command: {error}"))),
     };
-    if command.operation != "counters" {
-        let message = format!("no operation `{}`; there is: counters", command.operation);
-        return failed(Failure::argument("E_COMMAND", message));
-    }
     if let Err(invalid) = crate::call::check_session_id(session) {
         return failed(Failure::argument("E_SESSION_ID", invalid.reason));
     }
-    if let Some(key) = command.set.keys().find(|key| key_of(session, key).is_none()) {
-        let message = format!("no counter `{key}`; there are: attempts, execs, consec_fail, tool:NAME");
-        return failed(Failure::argument("E_COMMAND", message));
+    match command.operation.as_str() {
+        "counters" => counters::begin(session, command),
+        "state" | "reset" | "set_stage" | "approve" | "load" => workflow::begin(rules, session, command),
+        other => {
+            let message =
+                format!("no operation `{other}`; there are: counters, state, reset, set_stage, approve, load");
+            failed(Failure::argument("E_COMMAND", message))
+        }
     }
-    let round = if command.set.is_empty() { Round::Scan } else { Round::Set };
-    ask(session, command, round)
 }
 
 /// `policy.resume-operate`
 #[must_use]
-pub fn resume(rules: &Rules, ticket: &str, answers: Vec<Answer>) -> Operate {
+pub fn resume(rules: &Rules, ticket: &str, answers: Vec<Answer>, now: u64) -> Operate {
     let ticket: Ticket = match serde_json::from_str(ticket) {
         Ok(ticket) => ticket,
         Err(_) => return failed(Failure::argument("E_TICKET", "the ticket cannot be read")),
@@ -86,31 +89,22 @@ pub fn resume(rules: &Rules, ticket: &str, answers: Vec<Answer>) -> Operate {
     };
     let Ticket { session, command, round, .. } = ticket;
     match round {
-        Round::Set => {
-            if let Some(Outcome::Failed(why)) = outcomes.iter().find(|outcome| matches!(outcome, Outcome::Failed(_))) {
-                return failed(unavailable(why));
-            }
-            ask(&session, command, Round::Scan)
-        }
-        Round::Scan => match outcomes.into_iter().next() {
-            Some(Outcome::Found(found)) => report(&session, found),
-            // A store that cannot list shows the counters that are known.
-            _ => {
-                let known = known_keys(rules, &session);
-                ask(&session, command, Round::Get(known))
-            }
-        },
-        Round::Get(keys) => {
-            let mut found = Vec::new();
-            for (key, outcome) in keys.into_iter().zip(outcomes) {
-                match outcome {
-                    Outcome::Done(entry) => found.extend(entry.value.map(|value| (key, value))),
-                    Outcome::Failed(why) => return failed(unavailable(&why)),
-                    _ => return failed(unavailable("the store gave an answer of another kind")),
-                }
-            }
-            report(&session, found)
-        }
+        Round::Counters(round) => counters::resume(rules, session, command, round, outcomes),
+        Round::Workflow(round) => workflow::resume(rules, session, command, round, &outcomes, now),
+    }
+}
+
+impl Ticket {
+    fn new(session: String, command: Command, round: Round) -> Self {
+        Self { v: VERSION, step: "operate".to_owned(), session, command, round }
+    }
+
+    fn ask(self, operations: Vec<Operation>) -> Operate {
+        Step::Ask(Inquiry {
+            // Types of ours with string keys: nothing in them can fail to serialize.
+            ticket: serde_json::to_string(&self).unwrap_or_default(),
+            questions: vec![Question::Session(operations)],
+        })
     }
 }
 
@@ -125,74 +119,4 @@ fn unavailable(why: &str) -> Failure {
         message: format!("the session state could not be read or written: {why}"),
         diagnostics: Vec::new(),
     }
-}
-
-fn key_of(session: &str, counter: &str) -> Option<String> {
-    match counter {
-        "attempts" => Some(keys::attempts(session)),
-        "execs" => Some(keys::executions(session)),
-        "consec_fail" => Some(keys::failures(session)),
-        other => other.strip_prefix("tool:").filter(|tool| !tool.is_empty()).map(|tool| keys::tool(session, tool)),
-    }
-}
-
-fn known_keys(rules: &Rules, session: &str) -> Vec<String> {
-    let own = [keys::attempts(session), keys::executions(session), keys::failures(session)];
-    own.into_iter().chain(rules.limits.limited_tools().map(|tool| keys::tool(session, tool))).collect()
-}
-
-fn ask(session: &str, command: Command, round: Round) -> Operate {
-    let operations = match &round {
-        Round::Set => command
-            .set
-            .iter()
-            .filter_map(|(counter, count)| {
-                let key = key_of(session, counter)?;
-                // An absent streak and a streak of none are the same thing.
-                Some(if counter == "consec_fail" && *count == 0 {
-                    Operation::Delete(key)
-                } else {
-                    Operation::Put { key, value: count.to_string(), expected: None }
-                })
-            })
-            .collect(),
-        Round::Scan => vec![Operation::Scan(keys::prefix(session))],
-        Round::Get(keys) => keys.iter().cloned().map(Operation::Get).collect(),
-    };
-    let ticket = Ticket { v: VERSION, step: "operate".to_owned(), session: session.to_owned(), command, round };
-    Step::Ask(Inquiry {
-        ticket: serde_json::to_string(&ticket).unwrap_or_default(),
-        questions: vec![Question::Session(operations)],
-    })
-}
-
-fn report(session: &str, found: Vec<(String, String)>) -> Operate {
-    let prefix = keys::prefix(session);
-    let mut counts: BTreeMap<String, u64> = BTreeMap::new();
-    for (key, value) in found {
-        let Some(name) = key.strip_prefix(&prefix) else { continue };
-        if key_of(session, name).is_none() {
-            continue;
-        }
-        let entry = crate::inquiry::Entry { value: Some(value), version: None };
-        match counters::count(&Outcome::Done(entry)) {
-            Ok(count) => counts.insert(name.to_owned(), count.unwrap_or(0)),
-            Err(why) => return failed(unavailable(&why)),
-        };
-    }
-    let count = |name: &str| counts.get(name).copied().unwrap_or(0);
-    let mut state = String::new();
-    Object::write(&mut state, |state| {
-        state.number("attempts", count("attempts"));
-        state.number("execs", count("execs"));
-        state.number("consec_fail", count("consec_fail"));
-        state.object("tools", |tools| {
-            for (name, count) in &counts {
-                if let Some(tool) = name.strip_prefix("tool:") {
-                    tools.number(tool, *count);
-                }
-            }
-        });
-    });
-    Step::Done(Ok(Operated { state, events: Vec::new() }))
 }

@@ -37,13 +37,15 @@ pub fn settle(rules: &Rules, text: &str, ticket: &str, approval: ApprovalOutcome
         decided_at: approval.decided_at,
         decided_via: approval.decided_via,
     });
-    ticket.granted.append(&mut pending.rules.clone());
+    match &pending.stage {
+        Some(stage) => ticket.approved_stage = Some(stage.clone()),
+        None => ticket.granted.extend(pending.rules.iter().cloned()),
+    }
     ticket.ask = Some(pending);
     ticket.step = Stage::Settle;
     // What may have changed while somebody was thinking is asked again; who called and what hooks said is not.
     ticket.facts.counters = ticket.facts.counters.filter(|_| rules.options.reference());
-    ticket.facts.links.clear();
-    ticket.facts.operators = None;
+    ticket.facts.forget();
     begin::decide(rules, text, ticket, now)
 }
 
@@ -75,6 +77,7 @@ fn refused(
             policy_error,
             attempts: counters.attempts,
             executions: counters.executions,
+            workflow: pending.workflow.as_deref().map(serde_json::value::RawValue::get),
             approval: Some(approval),
             ..Entry::default()
         },
@@ -93,6 +96,9 @@ fn refused(
         detail.raw("hooks_evaluated", pending.hooks.get());
         detail.number("attempts", counters.attempts);
         detail.number("execs", counters.executions);
+        if let Some(snapshot) = &pending.workflow {
+            detail.raw("workflow", snapshot.get());
+        }
     });
     ticket.step = Stage::Closed;
     ticket.events = log.next_place();

@@ -7,6 +7,8 @@ use serde_json::value::RawValue;
 
 use crate::inquiry::{Link, Verdict};
 use crate::session::counters::Counters;
+use crate::workflow::gate::Commands;
+use crate::workflow::stored::Stored;
 
 /// Version of the layout.
 const VERSION: u8 = 1;
@@ -56,12 +58,30 @@ pub struct Ticket {
     /// Ids of rules that a person has agreed to.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub granted: Vec<String>,
+    /// The stage that a person has agreed to leave, until the workflow's state says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approved_stage: Option<String>,
+    /// Persons that a workflow has asked about the call.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub workflow_rounds: u32,
+    /// What the workflow said when it let the call run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workflow: Option<WorkflowWord>,
     /// The call could not be judged, and runs only because the guard observes.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unjudged: bool,
     /// The call runs although it was blocked, because the guard observes.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub would_block: bool,
+}
+
+/// What `finish` needs of a workflow's word.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct WorkflowWord {
+    /// The stage that let the call run; none: nothing is recorded of the call.
+    pub stage: Option<String>,
+    /// The state at that time, for the decision log.
+    pub snapshot: Box<RawValue>,
 }
 
 fn is_zero(number: &u32) -> bool {
@@ -90,8 +110,16 @@ pub enum Asked {
     After,
     /// Counters after the tool ran.
     Executed,
-    /// Steps of an operation on a session.
-    Operate,
+    /// The same as `Counters`, and where the session stands in its workflow.
+    CountersAndWorkflow,
+    /// Where the session stands in its workflow.
+    Workflow,
+    /// Whether it is written now.
+    WorkflowWrite,
+    /// A command of a workflow, as written in its condition.
+    Command(String),
+    /// The same as `Executed`, and where the session stands in its workflow.
+    ExecutedAndWorkflow,
 }
 
 /// What has been answered about a call.
@@ -121,9 +149,34 @@ pub struct Facts {
     /// Counters after the tool ran, or why they are not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub executions: Option<Result<u64, String>>,
+    /// Where the session stands in its workflow, or why that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workflow: Option<Result<Stored, String>>,
+    /// Commands of a workflow, by their text in the condition.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub commands: Commands,
     /// Something could not be asked at all; the call is blocked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failed: Option<Trouble>,
+}
+
+impl Facts {
+    /// Remembers when the workflow's state was judged first.
+    pub const fn stamp(&mut self, now: u64) {
+        if let Some(Ok(stored)) = &mut self.workflow
+            && stored.at == 0
+        {
+            stored.at = now;
+        }
+    }
+
+    /// Drops what only the decision needed.
+    pub fn forget(&mut self) {
+        self.operators = None;
+        self.links.clear();
+        self.workflow = None;
+        self.commands.clear();
+    }
 }
 
 /// What a resolver said.
@@ -222,6 +275,12 @@ pub struct PendingAsk {
     pub deadline_ms: u64,
     /// Whether the call runs when nobody answers.
     pub allow_on_timeout: bool,
+    /// The stage that asks; none: rules do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stage: Option<String>,
+    /// Where the session stands in its workflow, for the events of the answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workflow: Option<Box<RawValue>>,
     /// The answer being settled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<SettledAsk>,
@@ -271,6 +330,9 @@ impl Ticket {
             events: 0,
             ask: None,
             granted: Vec::new(),
+            approved_stage: None,
+            workflow_rounds: 0,
+            workflow: None,
             unjudged: false,
             would_block: false,
         }

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use super::Policy;
 use crate::call::ToolRegistry;
 use crate::diagnostics::{Code, Diagnostic, Failure, Findings, Severity};
-use crate::documents::Document;
 use crate::documents::composition::Composition;
 use crate::documents::load::Loader;
 use crate::documents::ruleset::RuleBody;
+use crate::documents::{self, Document};
 use crate::inquiry::{Answer, Question};
 use crate::options::Options;
 use crate::program::glob::Glob;
@@ -18,6 +18,7 @@ use crate::redaction::Redactor;
 use crate::rules::{DEFAULT_ENVIRONMENT, Rules};
 use crate::sandbox::{self, Links, Sandbox};
 use crate::session::limits::Limits;
+use crate::workflow::definition::Workflow;
 
 /// Most rounds of links that boundaries may take to resolve: a chain of symbolic links longer than that is a loop.
 const MAX_LINK_ROUNDS: usize = 64;
@@ -42,6 +43,9 @@ enum Stage {
 struct Reading {
     options: Options,
     loader: Loader,
+    workflow: Option<Arc<Workflow>>,
+    /// About the workflow.
+    diagnostics: Vec<Diagnostic>,
 }
 
 #[derive(Debug)]
@@ -49,6 +53,7 @@ struct Compiling {
     options: Options,
     composition: Composition,
     compiler: Compiler,
+    workflow: Option<Arc<Workflow>>,
     diagnostics: Vec<Diagnostic>,
 }
 
@@ -57,6 +62,7 @@ struct Binding {
     options: Options,
     composition: Composition,
     program: Program,
+    workflow: Option<Arc<Workflow>>,
     diagnostics: Vec<Diagnostic>,
     places: sandbox::Context,
     sandboxes: BTreeMap<usize, Sandbox>,
@@ -91,13 +97,17 @@ impl Preparation {
         let rules = usize::try_from(rules).unwrap_or(usize::MAX).max(1);
         match std::mem::replace(&mut self.stage, Stage::Over) {
             Stage::New(rulesets, workflow) => {
-                if workflow.is_some() {
-                    let message = "workflows are not supported by this version of the engine";
-                    return Err(Failure::argument("E_WORKFLOW_UNSUPPORTED", message));
-                }
                 let options = Options::read(&self.options)?;
                 let loader = Loader::new(rulesets, &options);
-                self.stage = Stage::Reading(Box::new(Reading { options, loader }));
+                // What is wrong with the workflow is told together with what is wrong with the rulesets.
+                let (workflow, diagnostics) = match workflow
+                    .map(|document| documents::workflow::load(&document.name, &document.text, options.exec_enabled))
+                {
+                    None => (None, Vec::new()),
+                    Some(Ok((workflow, warnings))) => (Some(Arc::new(workflow)), warnings),
+                    Some(Err(findings)) => (None, findings),
+                };
+                self.stage = Stage::Reading(Box::new(Reading { options, loader, workflow, diagnostics }));
             }
             Stage::Reading(mut reading) => {
                 if !reading.loader.advance(rules) {
@@ -161,20 +171,22 @@ fn failure(mut diagnostics: Vec<Diagnostic>) -> Failure {
 impl Reading {
     /// Goes on to compile also what has errors, so that all findings come out in one go.
     fn finish(self) -> Result<Stage, Failure> {
-        let (composition, diagnostics) = self.loader.finish();
+        let (composition, mut diagnostics) = self.loader.finish();
+        diagnostics.extend(self.diagnostics);
         let Some(mut composition) = composition else { return Err(failure(diagnostics)) };
         if self.options.force_mode {
             let mode = self.options.mode.unwrap_or(composition.mode);
             composition.rules.iter_mut().filter(|rule| !rule.candidate).for_each(|rule| rule.mode = mode);
         }
         let compiler = Compiler::new(&composition, &self.options);
-        Ok(Stage::Compiling(Box::new(Compiling { options: self.options, composition, compiler, diagnostics })))
+        let Self { options, workflow, .. } = self;
+        Ok(Stage::Compiling(Box::new(Compiling { options, composition, compiler, workflow, diagnostics })))
     }
 }
 
 impl Compiling {
     fn finish(self) -> Result<Box<Binding>, Failure> {
-        let Self { options, composition, compiler, mut diagnostics } = self;
+        let Self { options, composition, compiler, workflow, mut diagnostics } = self;
         let (program, found) = compiler.finish();
         diagnostics.extend(found);
         let places =
@@ -194,6 +206,7 @@ impl Compiling {
             options,
             composition,
             program,
+            workflow,
             diagnostics,
             places,
             sandboxes,
@@ -219,7 +232,7 @@ impl Binding {
     }
 
     fn finish(self) -> Result<Policy, Failure> {
-        let Self { options, composition, program, diagnostics, places, sandboxes, .. } = self;
+        let Self { options, composition, program, workflow, diagnostics, places, sandboxes, .. } = self;
         let redactor = Redactor::new(&options.redaction)
             .map_err(|error| Failure::argument("E_OPTION", format!("options: redaction: {error}")))?;
         let hooks = options.hooks.iter().map(|hook| (Glob::compile(&hook.tools), hook.clone())).collect();
@@ -234,6 +247,7 @@ impl Binding {
                 false,
             ),
             redactor: Arc::new(redactor),
+            workflow,
             has_candidates: composition.rules.iter().any(|rule| rule.candidate),
             program,
             composition,

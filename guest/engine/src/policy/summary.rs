@@ -5,6 +5,7 @@ use crate::documents::ruleset::RuleBody;
 use crate::json::Json;
 use crate::json::write::{self, Object};
 use crate::rules::Rules;
+use crate::workflow::definition::{Gate, Workflow};
 
 /// `policy.summary` and `documents.describe`
 pub(super) fn write(rules: &Rules) -> Json {
@@ -37,6 +38,10 @@ pub(super) fn write(rules: &Rules) -> Json {
                 }
             });
         });
+        match &rules.workflow {
+            None => summary.raw("workflow", "null"),
+            Some(workflow) => summary.object("workflow", |out| describe(workflow, out)),
+        }
         summary.raw("report", &serde(&rules.composition.report));
         summary.object("needs", |needs| needs_of(rules, needs));
         summary.raw("env", &write::strings(&rules.needs.env));
@@ -47,6 +52,47 @@ pub(super) fn write(rules: &Rules) -> Json {
         summary.raw("warnings", &diagnostics(&rules.warnings));
     });
     out
+}
+
+/// The stages, as people would draw them.
+fn describe(workflow: &Workflow, out: &mut Object<'_>) {
+    out.string("name", &workflow.name);
+    out.optional_string("version", Some(workflow.version.as_str()).filter(|version| !version.is_empty()));
+    out.list("stages", |stages| {
+        for stage in &workflow.stages {
+            stages.object(|out| {
+                out.string("id", &stage.id);
+                out.string("description", &stage.description);
+                out.raw("tools", &write::strings(stage.tools.iter().map(|tool| &tool.text)));
+                gates(out, "entry", &stage.entry);
+                out.list("checks", |checks| {
+                    for check in &stage.checks {
+                        checks.object(|out| {
+                            out.string(
+                                if check.must_match { "command_matches" } else { "command_not_matches" },
+                                &check.text,
+                            );
+                            out.string("message", &check.message);
+                        });
+                    }
+                });
+                gates(out, "exit", &stage.exit);
+                out.optional_string("approval", stage.approval.as_deref());
+                out.bool("terminal", stage.terminal);
+            });
+        }
+    });
+}
+
+fn gates(out: &mut Object<'_>, key: &str, gates: &[Gate]) {
+    out.list(key, |list| {
+        for gate in gates {
+            list.object(|out| {
+                out.string("condition", &gate.text);
+                out.string("message", &gate.message);
+            });
+        }
+    });
 }
 
 /// Questions that the policy may ask; a host that cannot answer one must refuse to load it.
@@ -62,7 +108,7 @@ fn needs_of(rules: &Rules, needs: &mut Object<'_>) {
     needs.raw("hooks_before", &hooks(|hook| hook.before));
     needs.raw("hooks_after", &hooks(|hook| hook.after));
     needs.bool("success_check", rules.options.success_check);
-    needs.bool("command", false);
+    needs.bool("command", rules.workflow.as_ref().is_some_and(|workflow| workflow.uses_exec()));
 }
 
 /// The options with their defaults; of `env` only the names.

@@ -36,6 +36,12 @@ pub enum Happened {
     Failed,
     /// A postcondition warned.
     PostconditionWarning,
+    /// A session has gone on to the next stage of its workflow.
+    WorkflowStageAdvanced,
+    /// A session has left the last stage.
+    WorkflowCompleted,
+    /// Somebody has set a session back, or on.
+    WorkflowStateUpdated,
 }
 
 impl Happened {
@@ -53,6 +59,9 @@ impl Happened {
             Self::Executed => "call_executed",
             Self::Failed => "call_failed",
             Self::PostconditionWarning => "postcondition_warning",
+            Self::WorkflowStageAdvanced => "workflow_stage_advanced",
+            Self::WorkflowCompleted => "workflow_completed",
+            Self::WorkflowStateUpdated => "workflow_state_updated",
         }
     }
 }

@@ -68,6 +68,17 @@ impl Records {
         push(&mut self.fired, &record);
     }
 
+    /// A gate of a workflow; `record` is complete.
+    pub fn gate(&mut self, record: &str, passed: bool) {
+        self.count += 1;
+        if self.detail == Detail::All {
+            push(&mut self.all, record);
+        }
+        if self.detail != Detail::None && !passed {
+            push(&mut self.fired, record);
+        }
+    }
+
     /// How many rules were looked at.
     #[must_use]
     pub const fn count(&self) -> usize {

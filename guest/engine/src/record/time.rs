@@ -11,6 +11,15 @@ pub fn iso8601(now_ms: u64) -> String {
     format!("{year:04}-{month:02}-{date:02}T{hour:02}:{minute:02}:{second:02}{fraction}+00:00")
 }
 
+/// The same with `Z`: how workflow states are stamped.
+#[must_use]
+pub fn iso8601_z(now_ms: u64) -> String {
+    let mut text = iso8601(now_ms);
+    text.truncate(text.len() - "+00:00".len());
+    text.push('Z');
+    text
+}
+
 /// Days since 1970 to a date of the Gregorian calendar. Eras of 400 years begin on March 1, so that leap days come last.
 fn civil(day: u64) -> (u64, u64, u64) {
     let shifted = day + 719_468;

@@ -2,7 +2,7 @@
 //! (engine.md §13.4, and §13.5 for failing checks.)
 
 use super::definition::{Gate, Stage, Workflow};
-use super::gate::{self, Commands, GateRecord, Stuck};
+use super::gate::{self, Commands, GateRecord, Record, Stuck};
 use super::state::{PendingApproval, State, Status, safe};
 use crate::call::Call;
 use crate::inquiry::Action;
@@ -21,8 +21,8 @@ pub struct Evaluation {
     pub reason: String,
     /// The stage that says so; none when the workflow is completed.
     pub stage: Option<String>,
-    /// Gate records, as JSON.
-    pub records: Vec<String>,
+    /// Gates that were looked at.
+    pub records: Vec<Record>,
     /// Stages that were left on the way.
     pub moves: Vec<Move>,
 }
@@ -47,6 +47,8 @@ pub struct Walk<'w> {
     pub commands: &'w Commands,
     /// Further variables for commands.
     pub exec_env: &'w [String],
+    /// A completed workflow permits nothing more, as if its last stage were terminal.
+    pub closed: bool,
 }
 
 /// Why a stage does not let a call run.
@@ -67,7 +69,7 @@ enum Completion {
 }
 
 impl Evaluation {
-    fn new(action: Action, stage: Option<&str>, reason: &str, records: Vec<String>) -> Self {
+    fn new(action: Action, stage: Option<&str>, reason: &str, records: Vec<Record>) -> Self {
         let (stage, reason) = (stage.map(str::to_owned), reason.to_owned());
         Self { action, reason, stage, records, moves: Vec::new() }
     }
@@ -84,7 +86,7 @@ impl Walk<'_> {
     /// A command has to be run first (the state is not to be used then), or failed.
     pub fn evaluate(&self, state: &mut State) -> Result<Evaluation, Stuck> {
         if state.active_stage.is_empty() {
-            return Ok(Evaluation::allow());
+            return Ok(self.completed());
         }
         let mut moves = Vec::new();
         for _ in 0..=self.workflow.stages.len() {
@@ -102,10 +104,17 @@ impl Walk<'_> {
             moves.push(Move { from: stage.id.clone(), to: next.map(|next| next.id.clone()) });
             state.active_stage = next.map(|next| next.id.clone()).unwrap_or_default();
             if next.is_none() {
-                return Ok(Evaluation { moves, ..Evaluation::allow() });
+                return Ok(Evaluation { moves, ..self.completed() });
             }
         }
         Err(Stuck::Error("workflow: exceeded the stage iteration limit".to_owned()))
+    }
+
+    fn completed(&self) -> Evaluation {
+        match self.workflow.stages.last().filter(|_| self.closed) {
+            Some(last) => self.terminal(last),
+            None => Evaluation::allow(),
+        }
     }
 
     /// What the active stage says; none: it is to be left.
@@ -222,7 +231,8 @@ impl Walk<'_> {
             let kind = gate.condition.kind();
             records.push(self.record(stage, kind, &gate.text, held.passed, &held.evidence, &gate.message));
             if !held.passed {
-                return Ok(Some(Evaluation::new(Action::Block, Some(&stage.id), &gate.message, records)));
+                let reason = gate.reason();
+                return Ok(Some(Evaluation::new(Action::Block, Some(&stage.id), &reason, records)));
             }
         }
         Ok(None)
@@ -236,7 +246,7 @@ impl Walk<'_> {
         passed: bool,
         evidence: &str,
         message: &str,
-    ) -> String {
+    ) -> Record {
         let record = GateRecord { stage: &stage.id, kind, condition, passed, evidence, message, approval_for: None };
         record.write(self.workflow)
     }
@@ -259,10 +269,8 @@ impl Walk<'_> {
     }
 }
 
-/// What a state says of the last call. True: it has changed.
-#[must_use]
-pub fn apply_status(state: &mut State, evaluation: &Evaluation, call: &Call<'_>, timestamp: &str) -> bool {
-    let before = state.clone();
+/// What a state says of the last call.
+pub fn apply_status(state: &mut State, evaluation: &Evaluation, call: &Call<'_>, timestamp: &str) {
     match evaluation.action {
         Action::Block => {
             state.blocked_reason = Some(evaluation.reason.clone());
@@ -292,5 +300,4 @@ pub fn apply_status(state: &mut State, evaluation: &Evaluation, call: &Call<'_>,
             state.pending_approval = None;
         }
     }
-    before != *state
 }

@@ -1,5 +1,7 @@
 //! A compiled workflow: what a validated document means.
 
+use std::borrow::Cow;
+
 use super::condition::Condition;
 use crate::program::{Pattern, glob::Glob};
 
@@ -86,6 +88,17 @@ impl Workflow {
     #[must_use]
     pub fn state_key(&self, session: &str) -> String {
         format!("s:{session}:workflow:{}:state", self.name)
+    }
+}
+
+impl Gate {
+    /// What the agent is told when it does not hold; a gate without a message names its condition.
+    #[must_use]
+    pub fn reason(&self) -> Cow<'_, str> {
+        match self.message.as_str() {
+            "" => Cow::Owned(format!("Workflow condition is not met: {}", self.text)),
+            message => Cow::Borrowed(message),
+        }
     }
 }
 

@@ -144,10 +144,19 @@ pub struct GateRecord<'g> {
     pub approval_for: Option<&'g str>,
 }
 
+/// A record as it goes into `rules_evaluated`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// Whether the gate held.
+    pub passed: bool,
+    /// The whole record.
+    pub json: String,
+}
+
 impl GateRecord<'_> {
     /// As JSON.
     #[must_use]
-    pub fn write(&self, workflow: &Workflow) -> String {
+    pub fn write(&self, workflow: &Workflow) -> Record {
         let name = &workflow.name;
         let mut out = String::new();
         Object::write(&mut out, |record| {
@@ -167,6 +176,6 @@ impl GateRecord<'_> {
                 }
             });
         });
-        out
+        Record { passed: self.passed, json: out }
     }
 }

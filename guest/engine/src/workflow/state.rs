@@ -4,6 +4,7 @@
 use crate::json::write::ascii_string as ascii;
 use crate::json::{Literal, Map, Tape, Value};
 
+use super::advance::Move;
 use super::definition::Workflow;
 
 /// Evidence has at most so many items of a kind.
@@ -187,9 +188,9 @@ impl State {
         out
     }
 
-    /// What the decision log carries of it (engine.md §13.8), without the closing brace: events add to it.
+    /// What the decision log shows of it (engine.md §13.8); in an event about a stage that was left, also which.
     #[must_use]
-    pub fn snapshot(&self, workflow: &Workflow) -> String {
+    pub fn snapshot(&self, workflow: &Workflow, moved: Option<&Move>) -> String {
         let mut out = String::with_capacity(256);
         crate::json::write::Object::write(&mut out, |snapshot| {
             snapshot.string("name", &workflow.name);
@@ -210,6 +211,13 @@ impl State {
                     let mut text = String::new();
                     Status::write(status.as_ref(), &mut text);
                     snapshot.raw(key, &text);
+                }
+            }
+            if let Some(moved) = moved {
+                snapshot.string("workflow_name", &workflow.name);
+                snapshot.string("stage_id", &moved.from);
+                if let Some(to) = &moved.to {
+                    snapshot.string("to_stage_id", to);
                 }
             }
         });
