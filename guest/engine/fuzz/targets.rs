@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 
 use edictum_engine::call::{Call, Purpose, ToolRegistry};
 use edictum_engine::diagnostics::Severity;
-use edictum_engine::documents::Document;
+use edictum_engine::documents::{Document, workflow};
 use edictum_engine::inquiry::{Action, Answer, Decision, Entry, Link, Operation, Outcome, Question, Step, ToolOutcome};
 use edictum_engine::json::{Tape, write};
 use edictum_engine::policy::{self, Policy, Preparation, Progress};
@@ -31,6 +31,39 @@ pub fn documents(input: &[u8]) {
     if let Some(policy) = loaded {
         assert!(serde_json::from_str::<serde_json::Value>(&policy.summary()).is_ok(), "the summary is not JSON");
         decide(&policy, r#"{"tool":"Bash","args":{"command":"ls"},"session_id":"s","call_id":"c"}"#);
+    }
+}
+
+/// A workflow as text. What loads has no error among its findings, and runs commands only when that is permitted.
+pub fn workflows(input: &[u8]) {
+    let Ok(text) = std::str::from_utf8(input) else { return };
+    let lines = u32::try_from(text.matches(['\n', '\r']).count() + 2).unwrap_or(u32::MAX);
+    let [without, with] = [false, true].map(|exec_enabled| {
+        let loaded = workflow::load("fuzz.yaml", text, exec_enabled);
+        let findings = match &loaded {
+            Ok((_, findings)) | Err(findings) => findings,
+        };
+        let broken = findings.iter().any(|finding| finding.severity == Severity::Error);
+        assert_eq!(loaded.is_err(), broken, "findings and result disagree: {findings:?}");
+        for finding in findings {
+            assert!(finding.message.starts_with("workflow: "), "another beginning: {finding:?}");
+            let (span, order) = (finding.span, |line, column| (line, column));
+            assert!(order(span.line, span.column) <= order(span.end_line, span.end_column), "backwards: {finding:?}");
+            assert!(span.line <= lines, "outside the document: {finding:?}");
+        }
+        loaded.ok().map(|(workflow, _)| workflow)
+    });
+    if let Some(workflow) = &without {
+        assert!(!workflow.uses_exec(), "a command without the opt-in: {text:?}");
+        assert!(with.is_some(), "the opt-in breaks it: {text:?}");
+    }
+    if let Some(workflow) = with {
+        assert!(!workflow.stages.is_empty(), "no stage: {text:?}");
+        for (place, stage) in workflow.stages.iter().enumerate() {
+            assert_eq!(workflow.index(&stage.id), Some(place), "two stages with one id: {text:?}");
+            let gates = stage.entry.iter().chain(&stage.exit);
+            assert!(gates.into_iter().all(|gate| !gate.message.is_empty()), "a gate says nothing: {text:?}");
+        }
     }
 }
 

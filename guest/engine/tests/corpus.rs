@@ -42,6 +42,11 @@ fn no_document_breaks_loading() {
 }
 
 #[test]
+fn no_workflow_breaks_loading() {
+    run("workflows", targets::workflows);
+}
+
+#[test]
 fn no_call_breaks_deciding() {
     run("evaluation", targets::evaluation);
 }

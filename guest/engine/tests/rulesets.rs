@@ -11,6 +11,7 @@ use edictum_engine::diagnostics::{Diagnostic, Severity};
 use edictum_engine::documents::Document;
 use edictum_engine::documents::composition::Composition;
 use edictum_engine::documents::load::Loader;
+use edictum_engine::documents::workflow;
 use edictum_engine::options::Options;
 use edictum_engine::yaml::{Node, Reader, write};
 
@@ -112,4 +113,24 @@ fn rulesets_that_extend_others_load() {
         }
     }
     assert!(seen > 0, "no suite has a `rulesets` registry");
+}
+
+#[test]
+fn every_workflow_of_the_suites_loads() {
+    let mut loaded = 0;
+    for name in ["workflow", "workflow-adapter-conformance", "workflow-coding-guard", "workflow-v0.18"] {
+        for (file, root) in suite(name) {
+            for (key, node) in root.get("workflows").and_then(Node::entries).unwrap_or_default() {
+                let key = key.as_str().unwrap();
+                let workflow = workflow::load(key, &write(node), false).unwrap_or_else(|findings| {
+                    panic!("{file} {key}: {findings:?}");
+                });
+                assert_eq!(Some(workflow.0.name.as_str()), node.get("metadata").unwrap().get("name").unwrap().as_str());
+                let stages = node.get("stages").and_then(Node::items).unwrap();
+                assert_eq!(workflow.0.stages.len(), stages.len(), "{file} {key}");
+                loaded += 1;
+            }
+        }
+    }
+    assert!(loaded >= 10, "only {loaded} workflows");
 }

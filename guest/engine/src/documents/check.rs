@@ -92,6 +92,11 @@ impl<'c> Check<'c> {
         self.errors
     }
 
+    /// Whether further findings are only counted, so that help for them would be work for nothing.
+    pub(super) fn is_full(&self) -> bool {
+        self.findings.is_full()
+    }
+
     pub(super) fn enter(&mut self, document: &str) {
         self.findings.enter(document);
     }

@@ -31,6 +31,17 @@ pub const SOURCE: &str = "workflow";
 /// `decision_name` of a workflow that could not be evaluated.
 pub const ERROR: &str = "workflow_error";
 
+/// Notice of a decision or conclusion: the workflow's state went into a store without versions, where between the last
+/// look and the write somebody else may still have written. Hosts warn about it once.
+pub const UNVERSIONED: &str = "workflow_store_unversioned";
+
+/// The notices about how a state was written.
+#[must_use]
+pub fn notices(facts: &Facts) -> &'static [&'static str] {
+    let blind = matches!(&facts.workflow, Some(Ok(stored)) if stored.written && stored.unversioned());
+    if blind { &[UNVERSIONED] } else { &[] }
+}
+
 /// What a workflow says, and the state it leaves.
 #[derive(Debug)]
 pub struct Gated {

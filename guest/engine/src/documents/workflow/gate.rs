@@ -15,6 +15,14 @@ use crate::workflow::condition::Condition;
 use crate::workflow::definition::{Check, Gate, Tool};
 use crate::yaml::shown;
 
+impl Sheet<'_> {
+    /// Counts a pattern: all of them together have a bound.
+    fn afford(&mut self, pattern: &Pattern) -> Result<(), PatternError> {
+        self.cost = self.cost.saturating_add(pattern.cost());
+        if self.cost > MAX_PROGRAMS { Err(PatternError::too_many()) } else { Ok(()) }
+    }
+}
+
 /// The gates of an `entry` or `exit` list of the stage at `index`. Those with errors are left out.
 pub(super) fn gates<'t>(
     field: Field<'t>,
@@ -81,7 +89,8 @@ fn names<'t>(
             match sheet.ids.get(id.as_str()) {
                 None => {
                     let what = format!("there is no stage {}", shown(id));
-                    let help = did_you_mean(id, sheet.ids.keys().copied());
+                    let known = sheet.ids.keys().copied();
+                    let help = if check.is_full() { None } else { did_you_mean(id, known) };
                     let finding = check.error(Code::WfUnknownStage, span(), path, &what);
                     if let Some(help) = help {
                         finding.help(help);
@@ -101,9 +110,7 @@ fn names<'t>(
                 .help("set the option `exec_enabled`, if you trust this file with commands");
         }
         Condition::CommandMatches(pattern) | Condition::CommandNotMatches(pattern) => {
-            sheet.cost = sheet.cost.saturating_add(pattern.cost());
-            if sheet.cost > MAX_PROGRAMS {
-                let wrong = PatternError::too_many();
+            if let Err(wrong) = sheet.afford(pattern) {
                 let finding = check.error(Code::WfCondition, field.blame(), path, &wrong.message);
                 if let Some(help) = wrong.help {
                     finding.help(help);
@@ -205,10 +212,12 @@ fn one_check<'t>(field: Field<'t>, path: &Path<'_>, sheet: &mut Sheet<'t>, check
         return None;
     }
     lint::doubled_backslash(field.node, &path, check);
-    let compiled = Pattern::compile(source, Use::Search).and_then(|pattern| {
-        sheet.cost = sheet.cost.saturating_add(pattern.cost());
-        if sheet.cost > MAX_PROGRAMS { Err(PatternError::too_many()) } else { Ok(pattern) }
-    });
+    let compiled = if sheet.cost > MAX_PROGRAMS {
+        // What is too much already is not looked at further.
+        Err(PatternError::too_many())
+    } else {
+        Pattern::compile(source, Use::Search).and_then(|pattern| sheet.afford(&pattern).map(|()| pattern))
+    };
     match compiled {
         Ok(pattern) => {
             Some(Check { text: source.to_owned(), pattern, must_match: positive.is_some(), message: message? })
