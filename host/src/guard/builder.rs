@@ -248,6 +248,7 @@ impl GuardBuilder {
             recipe,
             policy: RwLock::new(policy),
             closed: AtomicBool::new(false),
+            noticed: AtomicBool::new(false),
             copies: Default::default(),
             waiters: Default::default(),
             due: Default::default(),

@@ -100,6 +100,7 @@ impl Shared {
 
     fn log_conclusion(&self, conclusion: decide::Conclusion) -> Conclusion {
         let (conclusion, events) = Conclusion::new(conclusion);
+        self.notice(&conclusion.detail);
         self.emit_or_log(&events);
         conclusion
     }
