@@ -1,7 +1,7 @@
 //! Generated rulesets, workflows and call sequences, put to the published Python SDK and to our driver: no difference that
 //! the explanations do not predict, and few that need one. `EDICTUM_DIFFERENTIAL_CASES` and `EDICTUM_DIFFERENTIAL_SEED`
 //! make it longer, `EDICTUM_DIFFERENTIAL_RUN` takes only the runs with this in their name; `EDICTUM_DIFFERENTIAL_SIDE=native`
-//! takes the engine itself instead of the driver (not for workflows), `reference` only looks at how cases come out.
+//! takes the engine itself instead of the driver, `reference` only looks at how cases come out.
 
 use std::collections::BTreeMap;
 use std::process::{Command, ExitCode};

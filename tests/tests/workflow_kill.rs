@@ -1,7 +1,7 @@
 //! A host is killed at any moment while a session walks through a workflow. What was acknowledged is there afterwards; what
 //! is answered again counts once. `EDICTUM_KILLS` sets how many times (50).
 
-#![expect(clippy::panic, reason = "a test fails by panicking")]
+#![expect(clippy::panic, clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -2,7 +2,7 @@
 //! calls, results, approvals, resets and moves may break. Gates are judged by a reading of the workflow that shares nothing
 //! with the engine.
 
-#![expect(clippy::panic, reason = "a test fails by panicking")]
+#![expect(clippy::panic, clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 use std::collections::{BTreeMap, BTreeSet};
 

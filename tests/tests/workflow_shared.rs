@@ -1,7 +1,7 @@
 //! Two hosts, one store, one session: each call that one of them acknowledges is in the session's evidence, once, or it was
 //! blocked and says why.
 
-#![expect(clippy::panic, reason = "a test fails by panicking")]
+#![expect(clippy::panic, clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 use std::path::Path;
 use std::thread;

@@ -169,7 +169,7 @@ fn stage(random: &mut Random, ids: &[&str], index: usize, kind: territory::Kind)
         stage.set("checks", checks);
     }
     let exits =
-        if form >= 75 && form < 90 { random.between(1, 2) } else { *random.weighted(&[(50, 0), (38, 1), (12, 2)]) };
+        if (75..90).contains(&form) { random.between(1, 2) } else { *random.weighted(&[(50, 0), (38, 1), (12, 2)]) };
     if exits > 0 {
         let gates: Vec<Datum> = (0..exits).map(|_| gate(random, ids, index, &tools, kind)).collect();
         stage.set("exit", gates);
