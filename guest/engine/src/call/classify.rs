@@ -5,7 +5,9 @@ use crate::documents::ruleset::SideEffect;
 
 /// Whatever holds one of these, or `#{`, may run something else, or write somewhere. The longer operators of the
 /// specification (`<(`, `>>`, `&&`, `${` …) all hold one of these.
-const OPERATORS: &[u8] = b"\n\r$>|;`&<";
+const fn is_operator(byte: u8) -> bool {
+    matches!(byte, b'\n' | b'\r' | b'$' | b'>' | b'|' | b';' | b'`' | b'&' | b'<')
+}
 
 /// The operators of the reference, which lets a lone `&` and `<` pass.
 const REFERENCE_OPERATORS: [&str; 11] = ["\n", "\r", "<(", "<<", "$", ">", "|", ";", "&&", "`", "#{"];
@@ -44,7 +46,7 @@ pub fn command(text: &str) -> SideEffect {
     if text.is_empty() {
         return SideEffect::Read;
     }
-    if text.bytes().any(|byte| OPERATORS.contains(&byte)) || text.contains("#{") {
+    if text.bytes().any(is_operator) || text.contains("#{") {
         return SideEffect::Irreversible;
     }
     match reader(text) {
