@@ -133,16 +133,14 @@ impl<'t> Tape<'t> {
         self.text.get(node.start as usize..node.end as usize).unwrap_or("null")
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn characters(&self, node: Node) -> &str {
-        match node.kind {
-            Kind::String => self.text.get(node.start as usize + 1..node.end as usize - 1).unwrap_or(""),
-            Kind::Escaped => {
-                let (start, end) = self.escapes.get(node.extra as usize).copied().unwrap_or((0, 0));
-                self.unescaped.get(start as usize..end as usize).unwrap_or("")
-            }
-            _ => "",
-        }
+        if node.kind == Kind::String { between_quotes(&self.text, node) } else { self.unescaped(node) }
+    }
+
+    #[cold]
+    fn unescaped(&self, node: Node) -> &str {
+        unescaped(&self.escapes, &self.unescaped, node)
     }
 
     /// The index after a node and all that is in it.
@@ -615,16 +613,12 @@ impl Scanner<'_> {
         Ok(())
     }
 
-    #[inline]
+    #[inline(always)]
     fn characters(&self, index: usize) -> &str {
-        let Some(node) = self.nodes.get(index) else { return "" };
-        match node.kind {
-            Kind::String => self.text.get(node.start as usize + 1..node.end as usize - 1).unwrap_or(""),
-            Kind::Escaped => {
-                let (from, to) = self.escapes.get(node.extra as usize).copied().unwrap_or((0, 0));
-                self.unescaped.get(from as usize..to as usize).unwrap_or("")
-            }
-            _ => "",
+        match self.nodes.get(index) {
+            Some(node) if node.kind == Kind::String => between_quotes(self.text, *node),
+            Some(node) => unescaped(&self.escapes, &self.unescaped, *node),
+            None => "",
         }
     }
 
@@ -635,6 +629,20 @@ impl Scanner<'_> {
             _ => index + 1,
         }
     }
+}
+
+/// The characters of a [`Kind::String`].
+#[inline(always)]
+fn between_quotes(text: &str, node: Node) -> &str {
+    text.get(node.start as usize + 1..(node.end as usize).wrapping_sub(1)).unwrap_or("")
+}
+
+/// The characters of a [`Kind::Escaped`]; nothing for what is no string.
+#[cold]
+fn unescaped<'t>(escapes: &[(u32, u32)], unescaped: &'t str, node: Node) -> &'t str {
+    let place = (node.kind == Kind::Escaped).then_some(node.extra as usize);
+    let (start, end) = place.and_then(|place| escapes.get(place)).copied().unwrap_or((0, 0));
+    unescaped.get(start as usize..end as usize).unwrap_or("")
 }
 
 /// A number that is the same for equal keys, and mostly another one for others.
