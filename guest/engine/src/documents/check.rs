@@ -44,6 +44,8 @@ pub(super) struct Check<'c> {
     pub(super) dialect: &'c Dialect,
     findings: &'c mut Findings,
     errors: usize,
+    /// Regular expressions that were met, and where.
+    patterns: Vec<(String, Span)>,
 }
 
 /// A value and whom to blame when it has no text of its own.
@@ -76,12 +78,22 @@ impl<'n> Field<'n> {
 
 impl<'c> Check<'c> {
     pub(super) fn new(dialect: &'c Dialect, findings: &'c mut Findings) -> Self {
-        Self { dialect, findings, errors: 0 }
+        Self { dialect, findings, errors: 0, patterns: Vec::new() }
     }
 
     /// Errors so far; what was built while the number grew is not to be used.
     pub(super) fn errors(&self) -> usize {
         self.errors
+    }
+
+    /// Remembers a regular expression.
+    pub(super) fn met_pattern(&mut self, pattern: &str, span: Span) {
+        self.patterns.push((pattern.to_owned(), span));
+    }
+
+    /// The regular expressions that were met.
+    pub(super) fn into_patterns(self) -> Vec<(String, Span)> {
+        self.patterns
     }
 
     pub(super) fn enter(&mut self, document: &str) {
