@@ -149,7 +149,7 @@ impl State {
     /// Whether a person has agreed to leave a stage.
     #[must_use]
     pub fn approved(&self, stage: &str) -> bool {
-        !self.approvals.is_empty() && !stage.is_empty()
+        self.approvals.iter().any(|id| id == stage)
     }
 
     /// Marks a stage as left, once.
