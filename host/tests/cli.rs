@@ -82,7 +82,7 @@ fn what_could_not_be_done_is_no_finding_and_no_block() {
         (&["check", "--rules", "tests/cli/ten-mistakes.yaml", call], "E_UNKNOWN_OPERATOR"),
         (&["run", "--rules", CODING, "--store", "memory", "nothing.jsonl"], "cannot read `nothing.jsonl`"),
         (&["templates", "nothing"], "there are: coding-assistant-base"),
-        (&["demo", "nothing"], "possible values: coding-agent, data-agent"),
+        (&["demo", "nothing"], "possible values: coding-agent, data-agent, release-agent"),
     ];
     for (arguments, told) in cases {
         let run = host(arguments).assert().code(2);
