@@ -48,7 +48,7 @@ const LEAST_OF_WORKFLOWS: &[(&str, usize)] = &[
     ("source yaml_precondition", 20),
     ("source operation_limit", 5),
     ("event workflow_stage_advanced", 400),
-    ("event workflow_completed", 60),
+    ("event workflow_completed", 25),
     ("event workflow_state_updated", 100),
     ("event call_executed", 600),
     ("event call_failed", 100),

@@ -360,3 +360,45 @@ fn operations_say_what_they_cannot_do() {
     let mut bare = Guard::new(&[&ruleset(INERT)], "{}");
     assert_eq!(bare.operate(r#"{"id":"o","do":"state"}"#).unwrap_err(), "E_NO_WORKFLOW");
 }
+
+#[test]
+fn evidence_is_kept_when_the_last_gate_cannot_be_judged() {
+    let last = "apiVersion: edictum/v1\nkind: Workflow\nmetadata: {name: dev}\nstages:\n  - {id: only, tools: [Read], exit: [{condition: 'exec(\"check\")', message: no}]}\n".replace("message: no}", "message: not yet}");
+    let mut guard = guard_of(&last, r#"{"exec_enabled":true}"#);
+    let call = read("a.md");
+    let decision = guard.begin(&call);
+    let conclusion = guard.finish(&call, &decision.ticket, "null");
+    assert!(conclusion.success && detail(&conclusion.detail)["policy_error"] == true, "{conclusion:?}");
+    assert_eq!(state(&guard)["evidence"]["reads"], serde_json::json!(["a.md"]));
+    assert_eq!(state(&guard)["active_stage"], "only");
+}
+
+#[test]
+fn what_is_forbidden_here_and_what_the_next_stage_waits_for_are_told_apart() {
+    let stages = r#"
+apiVersion: edictum/v1
+kind: Workflow
+metadata: {name: dev}
+stages:
+  - id: work
+    tools: [Bash]
+    checks: [{command_not_matches: "^git push", message: Not from here}]
+    exit: [{condition: 'command_matches("^make$")', message: Make it first}]
+  - id: push
+    entry: [{condition: 'file_read("ok.txt")', message: Read ok.txt first}]
+    tools: [Bash]
+    checks: [{command_matches: "^git push", message: Only push}]
+  - id: done
+    terminal: true
+"#;
+    let mut guard = guard_of(stages, "{}");
+    assert_eq!(guard.begin(&bash("git push")).reason, "Not from here");
+    let make = bash("make");
+    let decision = guard.begin(&make);
+    guard.finish(&make, &decision.ticket, "null");
+    assert_eq!(guard.begin(&bash("git push")).reason, "Read ok.txt first");
+    let mut reference = guard_of(stages, r#"{"compat":"python-0.19"}"#);
+    let decision = reference.begin(&make);
+    reference.finish(&make, &decision.ticket, "null");
+    assert_eq!(reference.begin(&bash("git push")).reason, "Not from here");
+}

@@ -327,9 +327,10 @@ impl Guard {
                     Ok(ended) => Some(ended),
                     // The reference raises, after the tool ran.
                     Err(_) if !self.semantics.plain_errors => return None,
+                    // The evidence is there all the same.
                     Err(_) => {
-                        (fresh, trouble) = (None, true);
-                        None
+                        trouble = true;
+                        Some(false)
                     }
                 }
             } else {

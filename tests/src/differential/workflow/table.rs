@@ -46,7 +46,7 @@ macro_rules! divergences {
 }
 
 divergences! {
-    "D-040" false "a failing check may lead on to the next stage" "§13.5, §16 row 22" Switch(|ours| ours.reconciled_checks = true);
+    "D-040" true "a failing check may lead on to the next stage" "§13.5, §16 row 22" Switch(|ours| ours.reconciled_checks = true);
     "D-041" true "results of tools are evidence" "§13.6, §16 row 37" Switch(|ours| ours.records_results = true);
     "D-042" false "values of results are JSON to gates" "§13.3, §16 row 37" Switch(|ours| ours.json_texts = true);
     "D-043" false "a stored workflow needs an active stage" "§13.1" Switch(|ours| ours.needs_active_stage = true);
