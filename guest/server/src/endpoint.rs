@@ -1,0 +1,515 @@
+//! Address, identity and credential (EdictumServerClient), and requests below them for people who manage transport
+//! themselves. The other parts make their requests through an [`Endpoint`] too; they share nothing else.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use edictum_engine::json::write;
+use edictum_engine::redaction::{Redactor, cut};
+use serde::Deserialize;
+
+use crate::address::Address;
+use crate::credential::ApiKey;
+use crate::error::{Code, Error, Result};
+use crate::jitter::Jitter;
+use crate::outcome;
+use crate::path::{Path, check_name, encoded_length};
+use crate::request::{MAX_BODY, Method, Request};
+use crate::response::Answer;
+use crate::retry::{Budget, Progress, Safety, Trouble};
+
+/// Seconds for one attempt, when nothing else is said.
+pub const DEFAULT_TIMEOUT_MS: u64 = 30_000;
+
+/// Shortest and longest time for one attempt.
+pub const TIMEOUT_MS: std::ops::RangeInclusive<u64> = 100..=600_000;
+
+/// Most tags, and bytes of all of them in an address (T25).
+pub const MAX_TAGS: usize = 64;
+/// See [`MAX_TAGS`].
+pub const MAX_TAGS_ENCODED: usize = 4096;
+
+/// Longest reference of a request, in bytes; it becomes the value of a header.
+pub const MAX_REFERENCE: usize = 255;
+
+/// So many bytes of a foreign text are looked at before it is shown.
+const MAX_LOOKED_AT: usize = 16 * 1024;
+
+/// So many requests of [`Requests`] are remembered between their attempts.
+const MAX_OPEN: usize = 1024;
+
+/// Which edictum-api it is. Never found out by trying: a credential is not for experiments.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+pub enum Generation {
+    /// `/v1`, the canonical one.
+    #[default]
+    #[serde(rename = "v1")]
+    V1,
+    /// `/api/v1`, the historic console.
+    #[serde(rename = "console")]
+    Console,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Options {
+    url: String,
+    #[serde(default)]
+    agent_id: Option<String>,
+    #[serde(default)]
+    env: Option<String>,
+    #[serde(default)]
+    tags: BTreeMap<String, String>,
+    #[serde(default)]
+    allow_insecure: bool,
+    #[serde(default)]
+    timeout_ms: Option<u64>,
+    #[serde(default)]
+    api_generation: Generation,
+    seed: u64,
+}
+
+/// A server, who talks to it, and with which key. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Endpoint(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    address: Address,
+    key: ApiKey,
+    agent_id: String,
+    env: String,
+    tags: Option<String>,
+    timeout_ms: u64,
+    generation: Generation,
+    seed: u64,
+}
+
+impl Endpoint {
+    /// Checks everything that can be checked without a request. `options` is a JSON object: `url`, `seed` (random, below 2^53:
+    /// spreads this client's waiting times from those of others), `agent_id` (default `default`), `env` (`production`), `tags`,
+    /// `allow_insecure` (false), `timeout_ms` (30,000; for one attempt), `api_generation` (`v1` or `console`).
+    ///
+    /// # Errors
+    /// [`Code::Address`], [`Code::Insecure`], [`Code::Credential`], [`Code::Option`].
+    pub fn open(options: &str, api_key: &str) -> Result<Self> {
+        let key = ApiKey::new(api_key)?;
+        let options: Options = read_options(options)?;
+        let address = Address::parse(&options.url, options.allow_insecure)?;
+        let agent_id = options.agent_id.unwrap_or_else(|| "default".to_owned());
+        let env = options.env.unwrap_or_else(|| "production".to_owned());
+        check_name("`agent_id`", &agent_id)?;
+        check_name("`env`", &env)?;
+        let timeout_ms = options.timeout_ms.unwrap_or(DEFAULT_TIMEOUT_MS);
+        if !TIMEOUT_MS.contains(&timeout_ms) {
+            return Err(Error::new(Code::Option, "`timeout_ms` must be 100 to 600000"));
+        }
+        let tags = tags(&options.tags)?;
+        let (generation, seed) = (options.api_generation, options.seed);
+        Ok(Self(Arc::new(Inner { address, key, agent_id, env, tags, timeout_ms, generation, seed })))
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn address(&self) -> &Address {
+        &self.0.address
+    }
+
+    /// Who talks.
+    #[must_use]
+    pub fn agent_id(&self) -> &str {
+        &self.0.agent_id
+    }
+
+    /// For which environment.
+    #[must_use]
+    pub fn env(&self) -> &str {
+        &self.0.env
+    }
+
+    /// Tags as a JSON object; none: there are none.
+    #[must_use]
+    pub fn tags(&self) -> Option<&str> {
+        self.0.tags.as_deref()
+    }
+
+    /// Which edictum-api.
+    #[must_use]
+    pub fn generation(&self) -> Generation {
+        self.0.generation
+    }
+
+    /// Milliseconds for one attempt.
+    #[must_use]
+    pub fn timeout_ms(&self) -> u64 {
+        self.0.timeout_ms
+    }
+
+    /// Bounds of all attempts at one request.
+    #[must_use]
+    pub fn budget(&self) -> Budget {
+        Budget::for_timeout(self.0.timeout_ms)
+    }
+
+    /// Waiting times of one part. `part` keeps the parts of one client apart from one another.
+    #[must_use]
+    pub fn jitter(&self, part: u64) -> Jitter {
+        Jitter::from_seed(self.0.seed ^ part.rotate_left(32))
+    }
+
+    /// A text from outside, so that it can be shown: without the key and other secrets, on one line, at most `most` code points.
+    #[must_use]
+    pub fn shown(&self, text: &str, most: usize) -> String {
+        let mut end = text.len().min(MAX_LOOKED_AT);
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        let plain: String = text.get(..end).unwrap_or_default().chars().map(one_line).collect();
+        let plain = self.0.key.scrub(&plain);
+        cut(&Redactor::shared().text(plain.trim()), most).into_owned()
+    }
+
+    /// The root of the interface, `/v1` or what stands for it.
+    #[must_use]
+    pub fn root(&self) -> Path {
+        Path::literal(match self.0.generation {
+            Generation::V1 => "/v1",
+            Generation::Console => "/api/v1",
+        })
+    }
+
+    /// A request below the base address, with everything that every request has.
+    #[must_use]
+    pub fn request(&self, method: Method, path: &Path, body: Option<String>) -> Request {
+        let inner = &*self.0;
+        let headers = vec![
+            ("authorization", inner.key.header()),
+            ("x-edictum-agent-id", inner.agent_id.clone()),
+            ("content-type", "application/json".to_owned()),
+            ("accept", "application/json".to_owned()),
+            ("accept-encoding", "identity".to_owned()),
+            ("user-agent", concat!("edictum-guard/", env!("CARGO_PKG_VERSION")).to_owned()),
+        ];
+        Request {
+            method,
+            scheme: inner.address.scheme(),
+            authority: inner.address.authority().to_owned(),
+            target: format!("{}{}", inner.address.prefix(), path.as_str()),
+            headers,
+            body,
+            deadline_ms: inner.timeout_ms,
+            max_body: MAX_BODY,
+        }
+    }
+}
+
+fn one_line(character: char) -> char {
+    let hidden = character.is_control() || matches!(character, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}');
+    if hidden { ' ' } else { character }
+}
+
+/// Reads a JSON object of options.
+pub(crate) fn read_options<T: for<'de> Deserialize<'de>>(options: &str) -> Result<T> {
+    serde_json::from_str(options).map_err(|error| {
+        // Names the key and the place; a value of a wrong type could be a secret in the wrong place, and is not shown.
+        let known = error.to_string().starts_with("unknown field") || error.to_string().starts_with("missing field");
+        let what = if known { error.to_string() } else { format!("a wrong value at column {}", error.column()) };
+        Error::new(Code::Option, format!("the options are not as they should be: {what}"))
+    })
+}
+
+fn tags(tags: &BTreeMap<String, String>) -> Result<Option<String>> {
+    let refuse = |message: &str| Err(Error::new(Code::Option, message));
+    if tags.is_empty() {
+        return Ok(None);
+    }
+    let clean = |text: &str| !text.chars().any(|character| one_line(character) != character);
+    if tags.len() > MAX_TAGS {
+        return refuse("`tags` may have at most 64 entries");
+    }
+    if !tags.iter().all(|(key, value)| !key.is_empty() && clean(key) && clean(value)) {
+        return refuse("keys of `tags` must not be empty, and neither keys nor values may hold control characters");
+    }
+    if !tags.iter().all(|(key, value)| key.chars().count() <= 128 && value.chars().count() <= 256) {
+        return refuse("keys of `tags` may have at most 128 characters, values 256");
+    }
+    let mut json = String::new();
+    write::Object::write(&mut json, |object| tags.iter().for_each(|(key, value)| object.string(key, value)));
+    if encoded_length(&json) > MAX_TAGS_ENCODED {
+        return refuse("`tags` are too long for an address: at most 4096 bytes, percent-encoded");
+    }
+    Ok(Some(json))
+}
+
+/// What came of one attempt at a request of [`Requests`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// Carried out.
+    Done {
+        /// 200 to 299.
+        status: u16,
+        /// JSON text; `null` when the answer has no body.
+        body: String,
+    },
+    /// Not carried out; the same request again at this time, with one more `attempt`.
+    RetryAt(u64),
+    /// Refused, or not known.
+    Failed(Error),
+}
+
+/// A request of the host's own, as it is given with each attempt.
+#[derive(Clone, Copy, Debug)]
+pub struct Call<'c> {
+    /// The host's own name for it, the same for every attempt: 1 to 255 visible ASCII characters. A POST carries it as
+    /// Idempotency-Key.
+    pub reference: &'c str,
+    /// Counts from 0.
+    pub attempt: u32,
+    /// What to do.
+    pub method: Method,
+    /// Begins with `/`, not yet encoded.
+    pub path: &'c str,
+    /// Not yet encoded.
+    pub query: &'c [(String, String)],
+    /// JSON text.
+    pub body: Option<&'c str>,
+}
+
+/// Requests of the host's own, with the caps, the retries and the TLS rule of all others.
+#[derive(Debug)]
+pub struct Requests {
+    endpoint: Endpoint,
+    jitter: Jitter,
+    started: BTreeMap<String, u64>,
+}
+
+impl Requests {
+    /// For an endpoint.
+    #[must_use]
+    pub fn new(endpoint: &Endpoint) -> Self {
+        Self { endpoint: endpoint.clone(), jitter: endpoint.jitter(1), started: BTreeMap::new() }
+    }
+
+    /// The request of an attempt.
+    ///
+    /// # Errors
+    /// [`Code::Argument`]: a path, reference or body that cannot be sent.
+    pub fn begin(&mut self, call: &Call<'_>, now: u64) -> Result<Request> {
+        check_reference(call.reference)?;
+        if call.body.is_some_and(|body| outcome::read_json(body).is_err()) {
+            return Err(Error::new(Code::Argument, "the body is not JSON"));
+        }
+        let path = call.query.iter().try_fold(Path::parse(call.path)?, |path, (name, value)| path.parameter(name, value))?;
+        let mut request = self.endpoint.request(call.method, &path, call.body.map(str::to_owned));
+        if call.method == Method::Post {
+            request.headers.push(("idempotency-key", call.reference.to_owned()));
+        }
+        if self.started.len() >= MAX_OPEN && !self.started.contains_key(call.reference) {
+            self.started.pop_first();
+        }
+        let started = *self.started.entry(call.reference.to_owned()).or_insert(now);
+        let left = self.endpoint.budget().total_ms.saturating_sub(now.saturating_sub(started));
+        request.deadline_ms = request.deadline_ms.min(left.max(1));
+        Ok(request)
+    }
+
+    /// What the answer to an attempt means.
+    pub fn answered(&mut self, call: &Call<'_>, answer: &Answer, now: u64) -> Reply {
+        let safety = if call.method == Method::Post { Safety::Once } else { Safety::Repeatable };
+        let reply = match outcome::read(&self.endpoint, answer, safety, now) {
+            Ok(reply) => {
+                let body = reply.body.as_ref().map_or_else(|| "null".to_owned(), |tape| tape.text().trim().to_owned());
+                Reply::Done { status: reply.status, body }
+            }
+            Err(failed) => {
+                let started = self.started.get(call.reference).copied().unwrap_or(now);
+                let progress = Progress { started, attempt: call.attempt };
+                let trouble = failed.trouble;
+                match self.endpoint.budget().next(progress, trouble, safety, now, self.jitter.next()) {
+                    Some(at) if trouble != Trouble::Final => Reply::RetryAt(at),
+                    _ => Reply::Failed(failed.error),
+                }
+            }
+        };
+        if !matches!(reply, Reply::RetryAt(_)) {
+            self.started.remove(call.reference);
+        }
+        reply
+    }
+}
+
+/// Checks what becomes the value of a header.
+pub(crate) fn check_reference(reference: &str) -> Result<()> {
+    let fits = (1..=MAX_REFERENCE).contains(&reference.len()) && reference.bytes().all(|byte| byte.is_ascii_graphic());
+    let error = || Error::new(Code::Argument, "a reference must be 1 to 255 visible ASCII characters");
+    if fits { Ok(()) } else { Err(error()) }
+}
+
+#[cfg(test)]
+pub(crate) mod testing {
+    use super::*;
+    use crate::response::Response;
+
+    pub(crate) const API_KEY: &str = "edk_production_0123456789abcdef";
+
+    pub(crate) fn endpoint() -> Endpoint {
+        seeded(1, "v1")
+    }
+
+    pub(crate) fn console() -> Endpoint {
+        seeded(1, "console")
+    }
+
+    pub(crate) fn seeded(seed: u64, generation: &str) -> Endpoint {
+        let options = format!(
+            r#"{{"url":"https://api.example.com/","agent_id":"agent-1","seed":{seed},"api_generation":"{generation}"}}"#
+        );
+        Endpoint::open(&options, API_KEY).unwrap()
+    }
+
+    pub(crate) fn json(status: u16, body: &str) -> Answer {
+        let headers = vec![("Content-Type".to_owned(), "application/json".to_owned())];
+        Ok(Response { status, headers, body: body.as_bytes().to_vec() })
+    }
+
+    pub(crate) fn with_header(answer: Answer, name: &str, value: &str) -> Answer {
+        answer.map(|mut response| {
+            response.headers.push((name.to_owned(), value.to_owned()));
+            response
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::testing::*;
+    use super::*;
+    use crate::response::Fault;
+
+    fn open(members: &str) -> Result<Endpoint> {
+        Endpoint::open(&format!(r#"{{"url":"https://h.example","seed":1{members}}}"#), API_KEY)
+    }
+
+    fn call(method: Method, attempt: u32) -> Call<'static> {
+        Call { reference: "r-1", attempt, method, path: "/v1/x", query: &[], body: None }
+    }
+
+    #[test]
+    fn every_request_has_identity_credential_and_no_compression() {
+        let request = endpoint().request(Method::Get, &Path::literal("/v1/stream"), None);
+        assert_eq!(request.url(), "https://api.example.com/v1/stream");
+        assert_eq!(request.header("Authorization"), Some(&*format!("Bearer {API_KEY}")));
+        assert_eq!(request.header("X-Edictum-Agent-Id"), Some("agent-1"));
+        assert_eq!(request.header("Accept-Encoding"), Some("identity"));
+        assert_eq!((request.deadline_ms, request.max_body), (30_000, MAX_BODY));
+    }
+
+    #[test]
+    fn defaults_are_those_of_the_reference() {
+        let endpoint = open("").unwrap();
+        assert_eq!((endpoint.agent_id(), endpoint.env(), endpoint.tags()), ("default", "production", None));
+        assert_eq!(console().root().as_str(), "/api/v1");
+        assert_eq!(endpoint.root().as_str(), "/v1");
+    }
+
+    #[test]
+    fn t22_t25_identity_that_cannot_be_sent_is_refused_at_once() {
+        let long = format!(r#","tags":{{"k":"{}","l":"{}","m":"{}"}}"#, "ä".repeat(256), "ä".repeat(256), "ä".repeat(256));
+        let many: Vec<String> = (0..65).map(|n| format!(r#""{n}":"x""#)).collect();
+        for bad in [
+            r#","agent_id":"a\n""#,
+            r#","agent_id":"""#,
+            r#","env":"../prod""#,
+            r#","timeout_ms":0"#,
+            r#","timeout_ms":600001"#,
+            r#","api_generation":"v2""#,
+            r#","tags":{"":"v"}"#,
+            r#","tags":{"a\nb":"v"}"#,
+            r#","tags":{"a":"\u0000"}"#,
+            r#","tags":{"a":1}"#,
+            r#","unknown":1"#,
+            &format!(r#","tags":{{"{}":"v"}}"#, "k".repeat(129)),
+            &format!(r#","tags":{{"k":"{}"}}"#, "v".repeat(257)),
+            &format!(r#","tags":{{{}}}"#, many.join(",")),
+            &long,
+        ] {
+            assert_eq!(open(bad).unwrap_err().code, Code::Option, "{bad}");
+        }
+        assert!(Endpoint::open(r#"{"url":"https://h.example"}"#, API_KEY).is_err(), "without a seed all clients wait alike");
+        assert_eq!(open(r#","tags":{"team":"a b","role":"x"}"#).unwrap().tags(), Some(r#"{"role":"x","team":"a b"}"#));
+    }
+
+    #[test]
+    fn t20_the_key_is_in_no_debug_output_and_no_error() {
+        let endpoint = endpoint();
+        let request = endpoint.request(Method::Post, &Path::literal("/v1/events"), Some(r#"{"secret":1}"#.to_owned()));
+        let shown = format!("{endpoint:?} {request:?} {:?}", Requests::new(&endpoint));
+        assert!(!shown.contains("0123456789abcdef") && !shown.contains("secret"), "{shown}");
+        let error = Endpoint::open(r#"{"url":"https://h.example","seed":1,"env":7}"#, API_KEY).unwrap_err();
+        assert!(!error.message.contains('7'), "{error}");
+    }
+
+    #[test]
+    fn t01_t02_a_read_is_tried_three_times_and_then_typed() {
+        let mut requests = Requests::new(&endpoint());
+        let mut now = 1000;
+        for attempt in 0..3 {
+            requests.begin(&call(Method::Get, attempt), now).unwrap();
+            match requests.answered(&call(Method::Get, attempt), &json(500, "{}"), now) {
+                Reply::RetryAt(at) => {
+                    assert!(attempt < 2 && (now..=now + 1000).contains(&at));
+                    now = at;
+                }
+                Reply::Failed(error) => assert_eq!((attempt, error.code), (2, Code::ServerUnavailable)),
+                Reply::Done { .. } => panic!("500 is no success"),
+            }
+        }
+        assert!(requests.started.is_empty());
+        let done = requests.answered(&call(Method::Get, 2), &json(200, " {\"a\": 1.0} "), now);
+        assert_eq!(done, Reply::Done { status: 200, body: r#"{"a": 1.0}"#.to_owned() });
+        assert_eq!(requests.answered(&call(Method::Delete, 0), &json(204, ""), now), Reply::Done { status: 204, body: "null".to_owned() });
+    }
+
+    #[test]
+    fn t05_a_post_that_may_have_arrived_is_not_sent_again() {
+        let mut requests = Requests::new(&endpoint());
+        let request = requests.begin(&call(Method::Post, 0), 0).unwrap();
+        assert_eq!(request.header("idempotency-key"), Some("r-1"));
+        let lost = Err(Fault::Lost("reset".to_owned()));
+        let Reply::Failed(error) = requests.answered(&call(Method::Post, 0), &lost, 0) else { panic!("repeated") };
+        assert_eq!(error.code, Code::Ambiguous);
+        let refused = Err(Fault::NotSent("refused".to_owned()));
+        assert!(matches!(requests.answered(&call(Method::Post, 0), &refused, 0), Reply::RetryAt(0..=500)));
+        assert!(matches!(requests.answered(&call(Method::Put, 0), &lost, 0), Reply::RetryAt(0..=500)));
+    }
+
+    #[test]
+    fn t18_all_attempts_together_have_an_end() {
+        let mut requests = Requests::new(&endpoint());
+        requests.begin(&call(Method::Get, 0), 0).unwrap();
+        assert_eq!(requests.begin(&call(Method::Get, 1), 45_000).unwrap().deadline_ms, 15_000);
+        let reply = requests.answered(&call(Method::Get, 1), &Err(Fault::Deadline), 60_000);
+        assert!(matches!(reply, Reply::Failed(error) if error.code == Code::Interrupted));
+    }
+
+    #[test]
+    fn what_cannot_be_sent_is_refused_before_it_is() {
+        let mut requests = Requests::new(&endpoint());
+        for (reference, path, body) in
+            [("", "/v1", None), ("a b", "/v1", None), ("r\n", "/v1", None), ("r", "v1", None), ("r", "/../x", None), ("r", "/v1", Some("{"))]
+        {
+            let call = Call { reference, path, body, ..call(Method::Post, 0) };
+            assert_eq!(requests.begin(&call, 0).unwrap_err().code, Code::Argument, "{call:?}");
+        }
+    }
+
+    #[test]
+    fn forgotten_requests_do_not_pile_up() {
+        let mut requests = Requests::new(&endpoint());
+        for number in 0..3000 {
+            let reference = format!("r-{number}");
+            requests.begin(&Call { reference: &reference, ..call(Method::Get, 0) }, 0).unwrap();
+        }
+        assert_eq!(requests.started.len(), MAX_OPEN);
+    }
+}

@@ -1,0 +1,12 @@
+//! edictum-api as a guard sees it.
+pub mod address;
+pub mod credential;
+pub mod endpoint;
+pub mod error;
+pub mod jitter;
+pub mod outcome;
+pub mod path;
+pub mod request;
+pub mod response;
+pub mod retry;
+pub mod time;
