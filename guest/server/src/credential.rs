@@ -54,7 +54,9 @@ mod tests {
 
     #[test]
     fn t20_t21_a_key_that_cannot_be_a_header_is_refused_and_not_shown() {
-        for bad in ["", "k\n", "k\r\nX-Evil: 1", "a b", "k\u{0}", "k\u{7f}", "schlüssel", "k\u{2028}", &"k".repeat(4097)] {
+        for bad in
+            ["", "k\n", "k\r\nX-Evil: 1", "a b", "k\u{0}", "k\u{7f}", "schlüssel", "k\u{2028}", &"k".repeat(4097)]
+        {
             let error = ApiKey::new(bad).unwrap_err();
             assert_eq!(error.code, Code::Credential);
             assert!(bad.len() < 3 || !format!("{error} {error:?}").contains(bad), "{bad:?}");

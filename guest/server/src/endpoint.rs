@@ -299,7 +299,8 @@ impl Requests {
         if call.body.is_some_and(|body| outcome::read_json(body).is_err()) {
             return Err(Error::new(Code::Argument, "the body is not JSON"));
         }
-        let path = call.query.iter().try_fold(Path::parse(call.path)?, |path, (name, value)| path.parameter(name, value))?;
+        let path =
+            call.query.iter().try_fold(Path::parse(call.path)?, |path, (name, value)| path.parameter(name, value))?;
         let mut request = self.endpoint.request(call.method, &path, call.body.map(str::to_owned));
         if call.method == Method::Post {
             request.headers.push(("idempotency-key", call.reference.to_owned()));
@@ -414,7 +415,8 @@ mod tests {
 
     #[test]
     fn t22_t25_identity_that_cannot_be_sent_is_refused_at_once() {
-        let long = format!(r#","tags":{{"k":"{}","l":"{}","m":"{}"}}"#, "ä".repeat(256), "ä".repeat(256), "ä".repeat(256));
+        let long =
+            format!(r#","tags":{{"k":"{}","l":"{}","m":"{}"}}"#, "ä".repeat(256), "ä".repeat(256), "ä".repeat(256));
         let many: Vec<String> = (0..65).map(|n| format!(r#""{n}":"x""#)).collect();
         for bad in [
             r#","agent_id":"a\n""#,
@@ -435,7 +437,10 @@ mod tests {
         ] {
             assert_eq!(open(bad).unwrap_err().code, Code::Option, "{bad}");
         }
-        assert!(Endpoint::open(r#"{"url":"https://h.example"}"#, API_KEY).is_err(), "without a seed all clients wait alike");
+        assert!(
+            Endpoint::open(r#"{"url":"https://h.example"}"#, API_KEY).is_err(),
+            "without a seed all clients wait alike"
+        );
         assert_eq!(open(r#","tags":{"team":"a b","role":"x"}"#).unwrap().tags(), Some(r#"{"role":"x","team":"a b"}"#));
     }
 
@@ -467,7 +472,10 @@ mod tests {
         assert!(requests.started.is_empty());
         let done = requests.answered(&call(Method::Get, 2), &json(200, " {\"a\": 1.0} "), now);
         assert_eq!(done, Reply::Done { status: 200, body: r#"{"a": 1.0}"#.to_owned() });
-        assert_eq!(requests.answered(&call(Method::Delete, 0), &json(204, ""), now), Reply::Done { status: 204, body: "null".to_owned() });
+        assert_eq!(
+            requests.answered(&call(Method::Delete, 0), &json(204, ""), now),
+            Reply::Done { status: 204, body: "null".to_owned() }
+        );
     }
 
     #[test]
@@ -495,9 +503,14 @@ mod tests {
     #[test]
     fn what_cannot_be_sent_is_refused_before_it_is() {
         let mut requests = Requests::new(&endpoint());
-        for (reference, path, body) in
-            [("", "/v1", None), ("a b", "/v1", None), ("r\n", "/v1", None), ("r", "v1", None), ("r", "/../x", None), ("r", "/v1", Some("{"))]
-        {
+        for (reference, path, body) in [
+            ("", "/v1", None),
+            ("a b", "/v1", None),
+            ("r\n", "/v1", None),
+            ("r", "v1", None),
+            ("r", "/../x", None),
+            ("r", "/v1", Some("{")),
+        ] {
             let call = Call { reference, path, body, ..call(Method::Post, 0) };
             assert_eq!(requests.begin(&call, 0).unwrap_err().code, Code::Argument, "{call:?}");
         }

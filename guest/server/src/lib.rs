@@ -1,5 +1,6 @@
 //! edictum-api as a guard sees it.
 pub mod address;
+pub mod clock;
 pub mod credential;
 pub mod endpoint;
 pub mod error;
@@ -9,4 +10,5 @@ pub mod path;
 pub mod request;
 pub mod response;
 pub mod retry;
+pub mod stream;
 pub mod time;

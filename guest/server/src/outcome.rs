@@ -112,17 +112,19 @@ fn read_response(endpoint: &Endpoint, response: &Response, now: u64) -> Result<R
     match status {
         200..=299 => read_body(endpoint, response).map_err(Failed::finally),
         300..=399 => {
-            let target = response.header("location").map_or_else(String::new, |location| {
-                format!(" to `{}`", origin(&endpoint.shown(location, MAX_SHOWN)))
-            });
+            let target = response
+                .header("location")
+                .map_or_else(String::new, |location| format!(" to `{}`", origin(&endpoint.shown(location, MAX_SHOWN))));
             let message = format!("the server redirects (HTTP {status}){target}; redirects are not followed");
             fail(Code::Redirect, Trouble::Final, message)
         }
         401 | 403 => fail(Code::Auth, Trouble::Final, said(endpoint, response, "the server refuses the credential")),
         404 => fail(Code::NotFound, Trouble::Final, said(endpoint, response, "there is no such thing")),
-        408 | 425 => {
-            fail(Code::ServerUnavailable, Trouble::Unknown, said(endpoint, response, "the server did not take the request"))
-        }
+        408 | 425 => fail(
+            Code::ServerUnavailable,
+            Trouble::Unknown,
+            said(endpoint, response, "the server did not take the request"),
+        ),
         409 | 412 => fail(Code::Conflict, Trouble::Final, said(endpoint, response, "somebody else was first")),
         429 => fail(Code::Busy, Trouble::Postponed { wait }, said(endpoint, response, "too many requests")),
         400..=499 => fail(Code::Refused, Trouble::Final, said(endpoint, response, "the server refuses the request")),
@@ -142,7 +144,8 @@ fn read_body(endpoint: &Endpoint, response: &Response) -> Result<Reply, Error> {
     let wrong = |what: &str| {
         let (media, sent) = (endpoint.shown(&media, MAX_SHOWN), String::from_utf8_lossy(&response.body));
         let media = if media.is_empty() { "no content type" } else { &*media };
-        let message = format!("expected JSON, got {what} ({media}, HTTP {status}): {}", endpoint.shown(&sent, MAX_SHOWN));
+        let message =
+            format!("expected JSON, got {what} ({media}, HTTP {status}): {}", endpoint.shown(&sent, MAX_SHOWN));
         Error { code: Code::Protocol, message: message.trim_end_matches(": ").to_owned(), status: Some(status) }
     };
     // It was asked for without; a small body that unpacks to gigabytes must not be touched (T17).
@@ -364,7 +367,10 @@ mod tests {
             (r#"{"detail":"no such key"}"#, ": no such key"),
             (r#"{"error":"nope"}"#, ": nope"),
             (r#"{"message":"sorry"}"#, ": sorry"),
-            (r#"{"detail":[{"loc":["body","timeout"],"msg":"too long"},{"msg":"too short"}]}"#, ": too long; too short"),
+            (
+                r#"{"detail":[{"loc":["body","timeout"],"msg":"too long"},{"msg":"too short"}]}"#,
+                ": too long; too short",
+            ),
             (r#"{"detail":{"a":1}}"#, "(HTTP 422)"),
             ("<html>", "(HTTP 422)"),
             ("", "(HTTP 422)"),

@@ -133,7 +133,8 @@ mod tests {
         for good in ["a", "0", "agent-1", "A.b_c-d", &"a".repeat(128)] {
             assert!(is_name(good), "{good}");
         }
-        for bad in ["", "a\n", "b\r\n", "-a", ".a", "_a", "a b", "a/b", "../x", "a?b", "ä", "a\u{0}", &"a".repeat(129)] {
+        for bad in ["", "a\n", "b\r\n", "-a", ".a", "_a", "a b", "a/b", "../x", "a?b", "ä", "a\u{0}", &"a".repeat(129)]
+        {
             assert!(!is_name(bad), "{bad:?}");
             let error = check_name("agent_id", bad).unwrap_err();
             assert_eq!(error.code, Code::Option);

@@ -100,10 +100,20 @@ mod tests {
     #[test]
     fn what_is_no_date_is_none() {
         for text in [
-            "", "soon", "Sun, 06 Nov 1994", "Sun, 06 Nov 1994 08:49 GMT", "Sun, 06 Nov 1994 08:49:37 CET",
-            "Sun, 06 Nov 1994 08:49:37", "Sun, 32 Nov 1994 08:49:37 GMT", "Sun, 06 Foo 1994 08:49:37 GMT",
-            "Sun, 06 Nov 1994 24:49:37 GMT", "Sun, 06 Nov 1969 08:49:37 GMT", "Sun, 06 Nov 99999 08:49:37 GMT",
-            "Sun, 06 Nov 1994 08:49:37 GMT x", "Sun, +6 Nov 1994 08:49:37 GMT", "1994-11-06T08:49:37Z",
+            "",
+            "soon",
+            "Sun, 06 Nov 1994",
+            "Sun, 06 Nov 1994 08:49 GMT",
+            "Sun, 06 Nov 1994 08:49:37 CET",
+            "Sun, 06 Nov 1994 08:49:37",
+            "Sun, 32 Nov 1994 08:49:37 GMT",
+            "Sun, 06 Foo 1994 08:49:37 GMT",
+            "Sun, 06 Nov 1994 24:49:37 GMT",
+            "Sun, 06 Nov 1969 08:49:37 GMT",
+            "Sun, 06 Nov 99999 08:49:37 GMT",
+            "Sun, 06 Nov 1994 08:49:37 GMT x",
+            "Sun, +6 Nov 1994 08:49:37 GMT",
+            "1994-11-06T08:49:37Z",
         ] {
             assert_eq!(parse_date(text), None, "{text}");
         }
@@ -111,7 +121,15 @@ mod tests {
 
     #[test]
     fn t03_seconds_are_taken_and_bounded() {
-        for (text, wait) in [("7", Some(7000)), ("0", Some(0)), ("3600", Some(60_000)), ("99999999999999999999", Some(60_000)), ("-1", None), ("1.5", None), ("", None)] {
+        for (text, wait) in [
+            ("7", Some(7000)),
+            ("0", Some(0)),
+            ("3600", Some(60_000)),
+            ("99999999999999999999", Some(60_000)),
+            ("-1", None),
+            ("1.5", None),
+            ("", None),
+        ] {
             assert_eq!(retry_after(&answer(&[("Retry-After", text)]), NOW), wait, "{text}");
         }
         assert_eq!(retry_after(&answer(&[]), NOW), None);
