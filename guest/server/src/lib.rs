@@ -13,5 +13,6 @@ pub mod request;
 pub mod response;
 pub mod retry;
 pub mod ruleset;
+pub mod session;
 pub mod stream;
 pub mod time;
