@@ -53,7 +53,8 @@ pub fn stream(input: &[u8]) {
 /// said, and the key is nowhere.
 pub fn answers(input: &[u8]) {
     let (Some((status, body)), Some(endpoint)) = (input.split_first(), endpoint()) else { return };
-    let status = [200, 201, 204, 302, 400, 401, 404, 409, 413, 422, 429, 500, 503][usize::from(*status) % 13];
+    let statuses = [200, 201, 204, 302, 400, 401, 404, 409, 413, 422, 429, 500, 503];
+    let status = statuses.get(usize::from(*status) % statuses.len()).copied().unwrap_or(200);
     let headers = vec![("content-type".to_owned(), "application/json".to_owned())];
     let answer = Ok(Response { status, headers, body: body.to_vec() });
     let said = |word: &str| body.windows(word.len()).any(|window| window == word.as_bytes());

@@ -7,7 +7,7 @@
 //!
 //! # The parts
 //!
-//! An [`endpoint`] is an address with an identity and a credential. Four lanes make requests through it and know nothing of
+//! An [`endpoint`] is an address with an identity and a credential; [`requests`] below it are the host's own. Four lanes make requests through it and know nothing of
 //! one another, so that a host can give each an instance of its own:
 //!
 //! | lane | is given | gives |
@@ -96,6 +96,7 @@ pub mod notice;
 pub mod outcome;
 pub mod path;
 pub mod request;
+pub mod requests;
 pub mod response;
 pub mod retry;
 pub mod ruleset;

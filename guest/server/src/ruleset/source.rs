@@ -13,6 +13,7 @@ use super::body::Body;
 use super::fetch::{Fetch, POLL_MS};
 use super::hint::{Changed, Hint};
 use super::memory::{Kept, Memory};
+use super::step::{Release, SourceStep, StreamRequest};
 use crate::clock::Steady;
 use crate::endpoint::{Endpoint, Generation, read_options};
 use crate::error::{Code, Error, Result};
@@ -23,7 +24,7 @@ use crate::path::{Path, check_name};
 use crate::request::{Method, Request};
 use crate::response::{Answer, Response};
 use crate::retry::{Progress, Safety, Trouble};
-use crate::stream::connection::{ANSWER_MS, Connection, IDLE_MS, Order, Status};
+use crate::stream::connection::{ANSWER_MS, Connection, IDLE_MS, Status};
 use crate::stream::sse::{Item, Parser};
 
 /// Longest wait for the first ruleset that the server assigns.
@@ -57,56 +58,6 @@ impl Default for Options {
             check_name: true,
         }
     }
-}
-
-/// A verified ruleset, to be loaded by every deciding instance.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Release {
-    /// Of the ruleset.
-    pub name: String,
-    /// YAML, exactly as it was signed.
-    pub text: String,
-    /// SHA-256 of the text, lower-case hex.
-    pub revision: String,
-    /// The server's number, where it has one.
-    pub version: Option<u64>,
-    /// The trusted key that vouches for it, where signatures are verified.
-    pub key_id: Option<String>,
-}
-
-/// Without the text.
-impl std::fmt::Debug for Release {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(formatter, "`{}`, version {:?}, revision {}", self.name, self.version, self.revision)
-    }
-}
-
-/// The request that opens the stream.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StreamRequest {
-    /// Its deadline is for the head of the answer; the body has no end and no cap.
-    pub request: Request,
-    /// Milliseconds without a byte after which the host closes the stream.
-    pub idle_timeout_ms: u64,
-}
-
-/// What came of a step.
-#[derive(Debug, PartialEq, Eq)]
-pub struct SourceStep {
-    /// To load everywhere; report with [`RulesetSource::enforced`] or [`RulesetSource::rejected`].
-    pub release: Option<Release>,
-    /// What to do with the stream.
-    pub connection: Order,
-    /// To keep durably before the release is used.
-    pub memory: Option<String>,
-    /// Approvals that were decided, it is said: for [`crate::approval::queue::ApprovalQueue::wake`].
-    pub wake_approvals: Vec<String>,
-    /// The start has failed. Never after the first `enforced`.
-    pub failed: Option<Error>,
-    /// For the host's log.
-    pub notices: Vec<Notice>,
-    /// When the next step is due at the latest; none: only after something has happened.
-    pub next: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -339,6 +290,9 @@ impl RulesetSource {
         let before = self.memory.release.replace(kept.clone());
         if let Some(before) = before.filter(|before| self.enforced.as_ref() == Some(&before.body().revision)) {
             self.memory.fallback = Some(before);
+        }
+        if !self.offline_start {
+            (self.memory.release, self.memory.fallback) = (None, None);
         }
         self.memory_changed = true;
         self.given = Some(revision.clone());
@@ -626,15 +580,14 @@ impl RulesetSource {
         self.given = None;
         self.memory.release = self.memory.fallback.take();
         self.memory_changed = true;
-        let before = self.memory.release.clone();
         if self.is_starting() {
             // What was kept before it may still do, while the server is away.
-            let name = self.name.clone().filter(|_| self.from_memory && before.is_some());
+            let name = self.name.clone().filter(|_| self.from_memory);
             if !name.is_some_and(|name| self.start_from_memory(&name)) {
                 self.fail(error);
             }
         } else {
-            self.given = before.map(|kept| kept.body().revision);
+            self.given.clone_from(&self.enforced);
             self.trouble(error);
         }
     }

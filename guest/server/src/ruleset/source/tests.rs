@@ -6,6 +6,7 @@ use super::*;
 use crate::endpoint::testing::{API_KEY, console, endpoint, json, seeded, with_header};
 use crate::response::Fault;
 use crate::ruleset::body::revision;
+use crate::stream::connection::Order;
 
 const START: u64 = 1_800_000_000_000;
 
@@ -512,6 +513,14 @@ fn while_the_server_is_away_the_last_ruleset_starts_and_its_age_is_visible() {
         let mut sim = Sim::open(&options, Some(&memory));
         assert_eq!(sim.answers([lost()]).release, None, "{options}");
     }
+}
+
+#[test]
+fn whoever_opts_out_of_offline_starts_keeps_no_ruleset() {
+    let mut sim = Sim::open(&named().replace('{', r#"{"offline_start":false,"#), None);
+    assert!(sim.answers([ruleset("t", 3)]).release.is_some());
+    let memory = sim.memory.unwrap();
+    assert!(memory.contains(r#""highest":{"t":3}"#) && !memory.contains("Ruleset"), "{memory}");
 }
 
 #[test]
