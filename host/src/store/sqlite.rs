@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Row, Transaction, TransactionBehavior, params};
 
 use super::{
     CallState, Claimed, Entry, MAX_SCAN, MISSING_VERSION, OpenCall, Operation, Outcome, Store, StoreError, Visit,
@@ -79,6 +79,22 @@ impl SqliteStore {
         let mut connection = Connection::open(&path).map_err(|error| failed(&error))?;
         prepare(&mut connection, durable)?;
         Ok(Self { connection: Mutex::new(connection), path, durable })
+    }
+
+    /// Reads one value of a session as it is now, beside whoever uses the store: nothing is made, kept alive or written.
+    ///
+    /// # Errors
+    /// There is no store in the folder, or it cannot be read.
+    pub fn peek(folder: &Path, session: &str, key: &str) -> Result<Option<String>, StoreError> {
+        let path = folder.join(FILE_NAME);
+        if !path.is_file() {
+            return Err(StoreError::new(format!("there is no store in `{}`", folder.display())));
+        }
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(&path, flags).map_err(|error| failed(&error))?;
+        connection.busy_timeout(BUSY).map_err(|error| failed(&error))?;
+        let select = "SELECT value FROM entry WHERE session = ?1 AND key = ?2";
+        connection.query_row(select, params![session, key], |row| row.get(0)).optional().map_err(|error| failed(&error))
     }
 
     /// Its file.

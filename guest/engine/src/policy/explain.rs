@@ -34,11 +34,18 @@ pub fn check(rulesets: &[Document], workflow: Option<&Document>, options: &str) 
     }
 }
 
-/// Rules, tools, limits, what a host must be able to answer, and the variables that `env` has to hold.
+/// Rules, tools, limits, what a host must be able to answer, and the variables that `env` has to hold. Of a workflow without
+/// rulesets: its stages.
 ///
 /// # Errors
 /// Options or documents that do not load.
 pub fn describe(rulesets: &[Document], workflow: Option<&Document>, options: &str) -> Result<Json, Failure> {
+    if let (true, Some(workflow)) = (rulesets.is_empty(), workflow) {
+        let options = Options::read(options)?;
+        let loaded = documents::workflow::load(&workflow.name, &workflow.text, options.exec_enabled);
+        let (workflow, warnings) = loaded.map_err(Failure::documents)?;
+        return Ok(summary::of_workflow(&workflow, &warnings));
+    }
     prepare(rulesets, workflow, options).map(|policy| policy.summary())
 }
 
