@@ -102,8 +102,7 @@ pub async fn list(State(app): State<Arc<App>>, caller: Caller, query: Query) -> 
 }
 
 fn record(app: &App, agent: &Connected) -> Value {
-    let current =
-        agent.bundle_name.as_deref().and_then(|name| app.rulesets.current(name, &agent.environment));
+    let current = agent.bundle_name.as_deref().and_then(|name| app.rulesets.current(name, &agent.environment));
     let behind = match (&agent.policy_version, &current) {
         (Some(reported), Some(release)) => Some(*reported != release.revision),
         _ => None,

@@ -27,9 +27,7 @@ use super::problem::Problem;
 use super::rate::Class;
 use super::request::{Caller, Part, Query, answer, json_body, reference};
 use super::sessions::{answered, remember};
-use super::settings::{
-    Dialect, MAX_BODY, MAX_MESSAGE, MAX_NAME, MAX_PAGE, MAX_REASON, MAX_WAIT, MAX_WAIT_CONSOLE,
-};
+use super::settings::{Dialect, MAX_BODY, MAX_MESSAGE, MAX_NAME, MAX_PAGE, MAX_REASON, MAX_WAIT, MAX_WAIT_CONSOLE};
 
 /// Wakes the task that gives up approvals, when there is a new one.
 pub type Wakeup = Notify;
@@ -186,10 +184,9 @@ impl Approval {
                     "approval_id": self.id, "agent_id": self.agent_id, "tool_name": self.tool_name, "status": status,
                 }),
             ),
-            Status::Approved | Status::Rejected => (
-                "approval_decided",
-                json!({ "approval_id": self.id, "status": status, "decided_by": self.decided_by }),
-            ),
+            Status::Approved | Status::Rejected => {
+                ("approval_decided", json!({ "approval_id": self.id, "status": status, "decided_by": self.decided_by }))
+            }
         }
     }
 }
@@ -473,11 +470,7 @@ pub async fn decide(
 }
 
 /// What was settled in this environment (none: in all) since a moment, the oldest first, for who was away.
-pub async fn settled_since(
-    app: &App,
-    environment: Option<String>,
-    since: Moment,
-) -> Result<Vec<Approval>, Problem> {
+pub async fn settled_since(app: &App, environment: Option<String>, since: Moment) -> Result<Vec<Approval>, Problem> {
     let found = app.database.read(move |connection| {
         let sql = format!(
             "SELECT {COLUMNS} FROM approval
@@ -503,7 +496,9 @@ pub async fn expire(app: Arc<App>) {
             statement.query_row([], |row| row.get::<_, Option<Moment>>(0))
         });
         let wait = match next.await {
-            Ok(Some(next)) => Duration::from_millis(u64::try_from(next - moment::now()).unwrap_or(0)).min(LONGEST_SLEEP),
+            Ok(Some(next)) => {
+                Duration::from_millis(u64::try_from(next - moment::now()).unwrap_or(0)).min(LONGEST_SLEEP)
+            }
             Ok(None) => LONGEST_SLEEP,
             Err(error) => {
                 tracing::warn!(%error, "approvals that are over could not be looked for");

@@ -234,7 +234,8 @@ impl Filter {
             values.push(value);
         }
         // An event whose own time cannot be read is found by when it came.
-        let times = [("coalesce(time_ms, received_ms) >= ?", &self.since), ("coalesce(time_ms, received_ms) < ?", &self.until)];
+        let times =
+            [("coalesce(time_ms, received_ms) >= ?", &self.since), ("coalesce(time_ms, received_ms) < ?", &self.until)];
         for (condition, value) in times {
             if let Some(value) = value {
                 sql.push_str(&format!(" AND {condition}"));
@@ -288,7 +289,8 @@ pub struct Logged {
 impl Logged {
     fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
         let body: String = row.get(4)?;
-        let damaged = |error| rusqlite::Error::FromSqlConversionFailure(4, rusqlite::types::Type::Text, Box::new(error));
+        let damaged =
+            |error| rusqlite::Error::FromSqlConversionFailure(4, rusqlite::types::Type::Text, Box::new(error));
         Ok(Self {
             seq: row.get(0)?,
             environment: row.get(1)?,
@@ -338,7 +340,8 @@ pub async fn live(
     let from_header = headers.get("last-event-id").and_then(|id| id.to_str().ok()?.parse().ok());
     let log = app.hub.log();
     let after = from_header.or(query.number("after")?).unwrap_or_else(|| *log.borrow());
-    let feed = Feed { filter, after, log, queue: VecDeque::from([KEEPALIVE]), stopping: app.stopping.clone(), caller, app };
+    let feed =
+        Feed { filter, after, log, queue: VecDeque::from([KEEPALIVE]), stopping: app.stopping.clone(), caller, app };
     let body = stream::unfold(feed, |mut feed| async {
         let next = feed.next().await?;
         Some((Ok::<_, Infallible>(next), feed))
@@ -370,7 +373,8 @@ impl Feed {
             if upto > self.after {
                 let events = self.filter.next(&self.app, self.after).await.ok()?;
                 let more = i64::try_from(events.len()).is_ok_and(|count| count == STREAM_PAGE);
-                self.after = if more { events.last()?.seq } else { upto.max(events.last().map_or(0, |event| event.seq)) };
+                self.after =
+                    if more { events.last()?.seq } else { upto.max(events.last().map_or(0, |event| event.seq)) };
                 let frames = events.iter().map(|event| frame(None, Some(&event.seq.to_string()), event.event.get()));
                 self.queue.extend(frames);
                 continue;

@@ -82,12 +82,7 @@ impl Keys {
         for (number, given) in settings.keys.iter().enumerate() {
             check(given)?;
             let prefix = format!("given-{}", number + 1);
-            keys.learn(Identity {
-                role: given.role,
-                name: given.name.clone(),
-                prefix,
-                hash: keys.hash(&given.secret),
-            });
+            keys.learn(Identity { role: given.role, name: given.name.clone(), prefix, hash: keys.hash(&given.secret) });
         }
         Ok(keys)
     }
@@ -211,11 +206,7 @@ struct Wanted {
 }
 
 /// `POST /v1/keys` with `role` (`agent`, `operator`) and `name` (environment or operator): makes a key, and tells it.
-pub async fn create(
-    State(app): State<Arc<App>>,
-    caller: Caller,
-    request: Request,
-) -> Result<Response<Body>, Problem> {
+pub async fn create(State(app): State<Arc<App>>, caller: Caller, request: Request) -> Result<Response<Body>, Problem> {
     caller.operator()?;
     let wanted: Wanted = json_body(request, MAX_BODY).await?;
     if !is_identifier(&wanted.name) {

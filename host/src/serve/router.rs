@@ -64,7 +64,7 @@ fn agents_of(dialect: Dialect) -> Router<Arc<App>> {
 /// What operators use.
 fn operators() -> Router<Arc<App>> {
     Router::new()
-        .route("/rulesets", get(endpoints::list))
+        .route("/rulesets", get(endpoints::list).post(endpoints::post))
         .route("/rulesets/{name}", put(endpoints::push))
         .route("/rulesets/{name}/versions", get(endpoints::versions))
         .route("/rulesets/{name}/versions/{version}", get(endpoints::version))
@@ -85,10 +85,7 @@ struct Operator;
 impl axum::extract::FromRequestParts<Arc<App>> for Operator {
     type Rejection = Problem;
 
-    async fn from_request_parts(
-        parts: &mut axum::http::request::Parts,
-        app: &Arc<App>,
-    ) -> Result<Self, Problem> {
+    async fn from_request_parts(parts: &mut axum::http::request::Parts, app: &Arc<App>) -> Result<Self, Problem> {
         let caller = super::request::Caller::from_request_parts(parts, app).await?;
         caller.operator().map(|()| Self)
     }

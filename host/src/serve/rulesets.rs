@@ -207,8 +207,7 @@ pub async fn publish(app: &Arc<App>, publication: Publication) -> Result<Publish
         (None, Some(signer)) => (Some(signer.sign(&yaml)), Some(signer.public_key())),
         (None, None) => (None, None),
     };
-    let mut release =
-        Release::new(name, 0, revision, yaml, signature, public_key, environment, moment::now(), by);
+    let mut release = Release::new(name, 0, revision, yaml, signature, public_key, environment, moment::now(), by);
     let (release, previous) = app
         .database
         .write(move |connection| {
@@ -276,8 +275,8 @@ async fn sign_again(database: &Database, signer: &Signer, release: &mut Release)
     (release.signature, release.public_key) = (Some(signature), Some(key.clone()));
     let (name, version) = (release.name.clone(), release.version);
     let written = database.write(move |connection| {
-        let mut statement =
-            connection.prepare("UPDATE ruleset SET signature = ?3, public_key = ?4 WHERE name = ?1 AND version = ?2")?;
+        let mut statement = connection
+            .prepare("UPDATE ruleset SET signature = ?3, public_key = ?4 WHERE name = ?1 AND version = ?2")?;
         statement.execute((name, version, hex::encode(signature), key))
     });
     written.await.map(drop).map_err(|error| ServeError::Data(error.0))

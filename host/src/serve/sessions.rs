@@ -26,9 +26,7 @@ use super::moment::{self, Moment};
 use super::problem::Problem;
 use super::rate::Class;
 use super::request::{Caller, Part, Query, json_body, ok, reference};
-use super::settings::{
-    Dialect, MAX_BATCH, MAX_BODY, MAX_KEY, MAX_SESSION_BODY, MAX_VALUE, REMEMBER_REQUESTS,
-};
+use super::settings::{Dialect, MAX_BATCH, MAX_BODY, MAX_KEY, MAX_SESSION_BODY, MAX_VALUE, REMEMBER_REQUESTS};
 
 /// Where a value is.
 struct Place {
@@ -36,13 +34,7 @@ struct Place {
     key: String,
 }
 
-fn place(
-    app: &App,
-    dialect: Dialect,
-    caller: &Caller,
-    query: &Query,
-    key: String,
-) -> Result<Place, Problem> {
+fn place(app: &App, dialect: Dialect, caller: &Caller, query: &Query, key: String) -> Result<Place, Problem> {
     app.rates.take(Class::Sessions, &caller.key.prefix)?;
     check_key(dialect, &key, || json!(["path", "key"]))?;
     Ok(Place { environment: caller.environment(query.get("env"))?, key })

@@ -164,7 +164,8 @@ assignments:
     #[test]
     fn mistakes_are_told() {
         assert_eq!(Assignments::read("").unwrap(), Assignments::default());
-        for wrong in ["assignments: 3", "assignments: [{agent: a}]", "assignments: [{ruleset: a, x: 1}]", "[]", "a: ["] {
+        for wrong in ["assignments: 3", "assignments: [{agent: a}]", "assignments: [{ruleset: a, x: 1}]", "[]", "a: ["]
+        {
             assert!(Assignments::read(wrong).is_err(), "{wrong}");
         }
         assert!(Assignments::read("assignments: [{ruleset: ../a}]").unwrap_err().contains("`../a`"));

@@ -5,6 +5,7 @@
 //! | `GET /v1/rulesets/{name}/current` | agents | the version they are to use |
 //! | `GET /v1/rulesets` | operators | what is published, and what is wrong in the folder |
 //! | `PUT /v1/rulesets/{name}` | operators | publishes: `{"yaml", "env"?, "signature"?}`, or the YAML itself |
+//! | `POST /v1/rulesets` | operators | the same, under the name that the ruleset gives itself |
 //! | `GET /v1/rulesets/{name}/versions` | operators | all versions, the latest first |
 //! | `GET /v1/rulesets/{name}/versions/{version}` | operators | one of them, with its text |
 
@@ -81,13 +82,33 @@ pub async fn push(
     query: Query,
     request: Request,
 ) -> Result<Response<Body>, Problem> {
+    publish_request(&app, &caller, Some(name), &query, request).await
+}
+
+/// `POST /v1/rulesets`
+pub async fn post(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    query: Query,
+    request: Request,
+) -> Result<Response<Body>, Problem> {
+    publish_request(&app, &caller, None, &query, request).await
+}
+
+async fn publish_request(
+    app: &Arc<App>,
+    caller: &Caller,
+    name: Option<String>,
+    query: &Query,
+    request: Request,
+) -> Result<Response<Body>, Problem> {
     caller.operator()?;
     let is_json = request
         .headers()
         .get(CONTENT_TYPE)
         .is_none_or(|kind| kind.as_bytes().to_ascii_lowercase().starts_with(b"application/json"));
     let bytes = body(request, MAX_RULESET_BODY).await?;
-    let push = if is_json { read(&bytes)? } else { plain(&bytes, &query)? };
+    let push = if is_json { read(&bytes)? } else { plain(&bytes, query)? };
     let environment = push.env.unwrap_or_else(|| ALL.to_owned());
     if environment != ALL && !is_identifier(&environment) {
         return Err(Problem::invalid(json!(["body", "env"]), "not the name of an environment"));
@@ -110,7 +131,7 @@ pub async fn push(
     let malformed = || wrong("signature", "not 64 bytes of base64 or hex");
     let signature = push.signature.map(|text| signature(&text).ok_or_else(malformed)).transpose()?;
     let by = caller.key.name.clone();
-    let published = publish(&app, Publication { yaml, environment, name: Some(name), signature, by }).await?;
+    let published = publish(app, Publication { yaml, environment, name, signature, by }).await?;
     let mut members = summary(&published.release);
     members.insert("changed".to_owned(), published.changed.into());
     members.insert("diagnostics".to_owned(), published.warnings);

@@ -127,8 +127,13 @@ async fn publish_file(app: &Arc<App>, file: &File) -> Result<(), Value> {
         return Err(told(format!("larger than {MAX_RULESET} bytes")));
     }
     let yaml = fs::read_to_string(&file.path).map_err(|error| told(error.to_string()))?;
-    let publication =
-        Publication { yaml, environment: file.environment.clone(), name: None, signature: None, by: "folder".to_owned() };
+    let publication = Publication {
+        yaml,
+        environment: file.environment.clone(),
+        name: None,
+        signature: None,
+        by: "folder".to_owned(),
+    };
     let published = publish(app, publication).await;
     published.map(drop).map_err(|problem| {
         let findings = problem.findings().cloned().unwrap_or_default();

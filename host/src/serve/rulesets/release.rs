@@ -154,9 +154,8 @@ mod tests {
             0,
             "me".to_owned(),
         );
-        let wire = |dialect| -> Value {
-            serde_json::from_str(&release.document(dialect, "production").to_string()).unwrap()
-        };
+        let wire =
+            |dialect| -> Value { serde_json::from_str(&release.document(dialect, "production").to_string()).unwrap() };
         let superset = wire(Dialect::Superset);
         assert_eq!(superset["yaml"], yaml);
         assert_eq!(STANDARD.decode(superset["yaml_bytes"].as_str().unwrap()).unwrap(), yaml.as_bytes());
