@@ -185,8 +185,10 @@ fn operators_decide_and_watch_in_a_browser_without_a_mouse_in_light_and_dark() {
     replace(&rulesets.join("rules.yaml"), &ruleset("rules", "sh"));
     let serve = Serve::start(&folder.path().join("data"), &["--rulesets", rulesets.to_str().unwrap()]);
     let ask = |message: &str| {
-        let body = json!({ "tool_name": "deploy", "tool_args": { "to": "prod" }, "message": message, "timeout": 600 });
-        serve.agent("POST", "/v1/approvals", &body.to_string()).is(201)["id"].as_str().unwrap().to_owned()
+        let args = r#"{"to": "\u202eprod", "n": 9007199254740993}"#;
+        let body =
+            format!(r#"{{"tool_name": "deploy", "tool_args": {args}, "message": {}, "timeout": 600}}"#, json!(message));
+        serve.agent("POST", "/v1/approvals", &body).is(201)["id"].as_str().unwrap().to_owned()
     };
     let status = |id: &str| serve.agent("GET", &format!("/v1/approvals/{id}"), "").is(200);
     let first = ask("<img src=x onerror=\"document.title='stolen'\"><script>document.title='stolen'</script>");
@@ -209,6 +211,8 @@ fn operators_decide_and_watch_in_a_browser_without_a_mouse_in_light_and_dark() {
     browser.until("document.querySelectorAll('#approvals li').length === 1");
     assert_eq!(browser.look("document.querySelectorAll('#approvals img, #approvals script').length"), 0);
     assert_eq!(browser.look("document.title"), "(1) Edictum");
+    let args = browser.look("document.querySelector('#approvals pre').textContent");
+    assert_eq!(args, r#"{"to": "\u202eprod", "n": 9007199254740993}"#, "exactly what the tool gets");
     assert_eq!(browser.look("document.querySelector('#rulesets td').textContent"), "rules");
     assert!(!browser.look("document.documentElement.outerHTML").as_str().unwrap().contains(OPERATOR));
 

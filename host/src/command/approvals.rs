@@ -128,8 +128,9 @@ fn show(approval: &Value) -> Result<(), Trouble> {
     say(&format!("{}  {}", part("id"), part("status")))?;
     say(&format!("  {} asks for {} in {}", part("agent_id"), part("tool_name"), part("env")))?;
     say(&format!("  {}", part("message")))?;
-    if let Some(args) = approval.get("tool_args").filter(|args| !args.is_null()) {
-        say(&format!("  args: {}", plain(&args.to_string())))?;
+    let args = part("tool_args_text");
+    if args != "null" {
+        say(&format!("  args: {args}"))?;
     }
     match part("decided_at") {
         at if at.is_empty() => say(&format!("  until {}", part("expires_at"))),

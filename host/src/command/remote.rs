@@ -87,7 +87,8 @@ impl Remote {
         }
         base.set_query(None);
         base.set_fragment(None);
-        let key = match self.api_key.clone().or_else(|| env::var("EDICTUM_API_KEY").ok()) {
+        let from_environment = || env::var("EDICTUM_API_KEY").ok().filter(|key| !key.is_empty());
+        let key = match self.api_key.clone().or_else(from_environment) {
             Some(given) => secret(&given)?,
             None => {
                 let message = "an operator's key is needed: --api-key or EDICTUM_API_KEY";
@@ -188,9 +189,11 @@ pub fn runtime() -> Result<Runtime, Trouble> {
     runtime.map_err(Trouble::io("no threads can be started"))
 }
 
-/// A text of somebody else's on a terminal: without control characters.
+/// A text of somebody else's on a terminal: without control characters, and without those that turn its direction around.
 pub fn plain(text: &str) -> String {
-    text.chars().map(|character| if character.is_control() { ' ' } else { character }).collect()
+    let turns = |character| matches!(character, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let shown = |character: char| if character.is_control() || turns(character) { ' ' } else { character };
+    text.chars().map(shown).collect()
 }
 
 /// A member as a text; empty when it is none.

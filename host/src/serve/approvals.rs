@@ -170,6 +170,14 @@ impl Approval {
         serde_json::value::to_raw_value(&record).unwrap_or_default()
     }
 
+    /// The record, and the arguments as the text that they are: who decides must see them as the tool gets them, and numbers
+    /// beyond a browser's would be others.
+    fn for_people(&self) -> String {
+        let record = self.record(Dialect::Superset);
+        let open = record.get().strip_suffix('}').unwrap_or_default();
+        format!("{open},\"tool_args_text\":{}}}", Value::from(self.tool_args.as_str()))
+    }
+
     /// What the stream says about it, in the words of the dialect: the name of the event, and its data.
     pub fn news(&self, dialect: Dialect) -> (&'static str, Value) {
         let status = self.status.word_in(dialect);
@@ -397,9 +405,8 @@ pub async fn list(State(app): State<Arc<App>>, caller: Caller, query: Query) -> 
         let values = (status.map(Status::word), environment, agent, before, limit, now);
         connection.prepare_cached(&sql)?.query_map(values, Approval::read)?.collect::<rusqlite::Result<Vec<_>>>()
     });
-    let records = found.await?.into_iter().map(|approval| approval.at(now).record(Dialect::Superset));
-    let records: Vec<_> = records.collect();
-    let records: Vec<&str> = records.iter().map(|record| record.get()).collect();
+    let records = found.await?.into_iter().map(|approval| approval.at(now).for_people());
+    let records: Vec<String> = records.collect();
     Ok(answer(StatusCode::OK, format!("{{\"approvals\":[{}]}}", records.join(","))))
 }
 

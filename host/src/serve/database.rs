@@ -148,9 +148,11 @@ impl Database {
         work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, DatabaseError> {
         let gone = || DatabaseError("a reader has ended".to_owned());
-        let _permit = self.free.acquire().await.map_err(|_| gone())?;
+        let permit = Arc::clone(&self.free).acquire_owned().await.map_err(|_| gone())?;
         let readers = Arc::clone(&self.readers);
         let reading = tokio::task::spawn_blocking(move || {
+            // Who asked may go away before this is done: the connection is free afterwards, and not before.
+            let _permit = permit;
             let connection = readers.lock().unwrap_or_else(PoisonError::into_inner).pop().ok_or_else(gone)?;
             let result = catch_unwind(AssertUnwindSafe(|| work(&connection)));
             readers.lock().unwrap_or_else(PoisonError::into_inner).push(connection);

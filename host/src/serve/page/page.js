@@ -8,9 +8,12 @@ const element = (id) => document.getElementById(id);
 let key = sessionStorage.getItem(STORED);
 let connection = null;
 
+// Characters that turn the direction of a text around are shown as what they are.
+const visible = (text) => String(text).replace(/[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g,
+  (turn) => `[U+${turn.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}]`);
 const make = (name, text, kind) => {
   const made = document.createElement(name);
-  if (text !== undefined && text !== null) made.textContent = String(text);
+  if (text !== undefined && text !== null) made.textContent = visible(text);
   if (kind) made.className = kind;
   return made;
 };
@@ -51,7 +54,8 @@ function card(approval) {
   item.setAttribute("aria-labelledby", title.id);
   item.append(title, make("p", approval.message));
   item.append(make("p", `${approval.env}, until ${time(approval.expires_at)}, then ${approval.timeout_action}`, "hint"));
-  if (approval.tool_args) item.append(make("pre", JSON.stringify(approval.tool_args, null, 2)));
+  // As the text it is: read and printed again, large numbers would be others.
+  if (approval.tool_args) item.append(make("pre", approval.tool_args_text));
   const answer = make("div", null, "answer");
   const field = make("div");
   const label = make("label", "Reason");
