@@ -256,7 +256,7 @@ fn operators_decide_and_watch_in_a_browser_without_a_mouse_in_light_and_dark() {
     assert_eq!(status(&first)["status"], "approved");
     // The focus is at the next question: a reason, then `Reject`.
     browser.until("document.activeElement.dataset.answer === 'approve'");
-    browser.press(&format!("{TAB}"));
+    browser.press(TAB);
     browser.look("document.querySelector('#approvals input').focus()");
     browser.press(&format!("not today{TAB}{TAB}{ENTER}"));
     browser.until("document.querySelectorAll('#approvals li').length === 0");

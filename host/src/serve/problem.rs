@@ -19,8 +19,8 @@ pub struct Problem {
     code: &'static str,
     message: String,
     /// Where in the request, and what else belongs to it.
-    place: Option<Value>,
-    findings: Option<Value>,
+    place: Option<Box<Value>>,
+    findings: Option<Box<Value>>,
     retry_after: Option<u64>,
 }
 
@@ -56,13 +56,13 @@ impl Problem {
 
     /// The request does not say what it must. `place`: as in `["body", "events", 3]`.
     pub fn invalid(place: Value, message: impl Into<String>) -> Self {
-        Self { place: Some(place), ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_request", message) }
+        Self { place: Some(Box::new(place)), ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_request", message) }
     }
 
     /// A ruleset that does not load, with what is wrong with it.
     pub fn refused_ruleset(message: impl Into<String>, findings: Value) -> Self {
         let problem = Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_ruleset", message);
-        Self { findings: Some(findings), ..problem }
+        Self { findings: Some(Box::new(findings)), ..problem }
     }
 
     /// Not in this state.
@@ -105,7 +105,7 @@ impl Problem {
 
     /// Findings of the engine, for whom it may concern.
     pub fn findings(&self) -> Option<&Value> {
-        self.findings.as_ref()
+        self.findings.as_deref()
     }
 }
 
@@ -124,7 +124,7 @@ impl IntoResponse for Problem {
         };
         let mut body = json!({ "error": self.code, "message": self.message, "detail": detail });
         if let (Some(findings), Some(members)) = (self.findings, body.as_object_mut()) {
-            members.insert("diagnostics".to_owned(), findings);
+            members.insert("diagnostics".to_owned(), *findings);
         }
         let mut response = Response::new(Body::from(body.to_string()));
         *response.status_mut() = self.status;

@@ -163,7 +163,8 @@ fn tell(app: &App, file: &str, trouble: Option<Value>) {
     let mut troubles = app.rulesets.troubles.write().unwrap_or_else(PoisonError::into_inner);
     match trouble {
         Some(trouble) => {
-            tracing::warn!(file, message = %trouble["message"], "not published");
+            let message = trouble.get("message").and_then(Value::as_str).unwrap_or_default();
+            tracing::warn!(file, message, "not published");
             troubles.insert(file.to_owned(), trouble);
         }
         None => drop(troubles.remove(file)),
