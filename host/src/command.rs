@@ -1,13 +1,19 @@
 //! The verbs, one file each, and how they end. What several of them take is in [`rules`], how findings are shown in
 //! [`findings`], and decisions in [`outcome`].
 
+mod approvals;
 mod check;
 mod demo;
 mod driver;
+mod events;
 mod findings;
 mod outcome;
+mod remote;
 mod rules;
+mod rulesets;
 mod run;
+mod serve;
+mod signing;
 mod templates;
 mod validate;
 mod workflow;
@@ -32,6 +38,13 @@ pub enum Verb {
     Templates(templates::Templates),
     Workflow(workflow::Workflow),
     Driver(driver::Driver),
+    Serve(serve::Serve),
+    Approvals(approvals::Approvals),
+    Events(events::Events),
+    Rulesets(rulesets::Rulesets),
+    Keygen(signing::Keygen),
+    Sign(signing::Sign),
+    Verify(signing::Verify),
 }
 
 /// How a verb ends when it could be done.
@@ -94,6 +107,13 @@ impl Verb {
             Self::Templates(verb) => verb.run(),
             Self::Workflow(verb) => verb.run(),
             Self::Driver(verb) => verb.run(),
+            Self::Serve(verb) => verb.run(),
+            Self::Approvals(verb) => verb.run(),
+            Self::Events(verb) => verb.run(),
+            Self::Rulesets(verb) => verb.run(),
+            Self::Keygen(verb) => verb.run(),
+            Self::Sign(verb) => verb.run(),
+            Self::Verify(verb) => verb.run(),
         };
         match end {
             // Who closes the other end of our output has read enough.

@@ -10,6 +10,7 @@ use wasmtime::component::ResourceAny;
 
 use crate::bindings::decide::Link;
 use crate::bindings::documents::{Diagnostic, Document};
+use crate::bindings::signing::SigningError;
 use crate::clock::Clock;
 use crate::component::ComponentSource;
 use crate::decider::{Abnormal, Bounds, Decider};
@@ -177,6 +178,24 @@ impl Host {
     ) -> Result<String, Error> {
         let source = Source { rulesets, workflow, options: options.to_owned() };
         self.ask(move |decider| decider.describe(&source)).await?.map_err(Error::Refused)
+    }
+
+    /// Which of these keys (64 hex digits each) signed this text. `signature`: base64 or hex.
+    ///
+    /// # Errors
+    /// [`Error::Unauthorized`]: none of them did; [`Error::Argument`]: signature or keys are none.
+    pub async fn verify(&self, text: &str, signature: &str, keys: &[String]) -> Result<String, Error> {
+        let (text, signature, keys) = (text.to_owned(), signature.to_owned(), keys.to_vec());
+        let verified = self.ask(move |decider| decider.verify(&text, &signature, &keys)).await?;
+        verified.map_err(|error| match error {
+            SigningError::Mismatch => Error::Unauthorized("no trusted key made this signature of this text".to_owned()),
+            SigningError::MissingSignature | SigningError::MalformedSignature => {
+                Error::Argument("the signature is not 64 bytes of base64 or hex".to_owned())
+            }
+            SigningError::MalformedKey | SigningError::NoTrustedKey => {
+                Error::Argument("a public key is not an Ed25519 key of 64 hex digits".to_owned())
+            }
+        })
     }
 
     /// The rulesets that come with the engine.

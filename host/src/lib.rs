@@ -76,6 +76,7 @@ pub mod measure;
 mod policy;
 mod pool;
 mod process;
+pub mod serve;
 pub mod store;
 mod timers;
 mod turns;

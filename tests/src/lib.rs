@@ -4,6 +4,7 @@
 //! * [`fixture`] reads fixture files and runs their cases over it: the shared suites and our own;
 //! * [`differential`] holds our answers against the published Python SDK's;
 //! * [`victim`] is a driver for tests that attack it;
+//! * [`wire`] starts a server and talks HTTP to it;
 //! * [`places`] knows where the workspace, the shared suites and the driver are.
 //!
 //! It decides nothing about a call and holds no copy of a rule's meaning: expectations stand in the fixtures.
@@ -15,3 +16,4 @@ pub mod driver;
 pub mod fixture;
 pub mod places;
 pub mod victim;
+pub mod wire;

@@ -9,8 +9,16 @@ use edictum_engine::diagnostics::{Diagnostic, Severity};
 use edictum_engine::documents::Document;
 use edictum_engine::policy;
 
-const PAGES: [&str; 7] =
-    ["README.md", "ARCHITECTURE.md", "CHANGELOG.md", "DIVERGENCES.md", "docs/driver.md", "docs/host.md", "docs/wit.md"];
+const PAGES: [&str; 7] = [
+    "README.md",
+    "ARCHITECTURE.md",
+    "CHANGELOG.md",
+    "DIVERGENCES.md",
+    "docs/driver.md",
+    "docs/host.md",
+    "docs/serve.md",
+    "docs/wit.md",
+];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")

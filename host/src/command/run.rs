@@ -205,7 +205,7 @@ pub fn default_folder() -> Result<PathBuf, Trouble> {
     named("XDG_STATE_HOME")
         .or_else(|| named("HOME").map(|home| home.join(".local/state")))
         .map(|state| state.join("edictum"))
-        .ok_or_else(|| Trouble::Usage("there is no home folder: name one with --store".to_owned()))
+        .ok_or_else(|| Trouble::Usage("there is no home folder: name a folder".to_owned()))
 }
 
 /// Events as lines of a file.
