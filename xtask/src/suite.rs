@@ -5,13 +5,14 @@ use std::io::{self, BufRead as _, BufReader};
 use std::process::Stdio;
 
 use crate::shell::{Outcome, answer, cargo, cargo_building, name, run, step};
-use crate::{End, build, wit};
+use crate::{End, build, packages, wit};
 
 /// Runs everything, prints what came of it, and says whether all is well.
 pub fn test() -> Outcome<End> {
     build::everything()?;
+    let browser = packages::browser();
     step("tests");
-    let mut suites = cargo_test()?;
+    let mut suites = cargo_test(browser)?;
     step("format, lints, generated pages");
     suites.extend(checks());
 
@@ -21,6 +22,9 @@ pub fn test() -> Outcome<End> {
     }
     let passed: u64 = suites.iter().map(|suite| suite.passed).sum();
     let failed: u64 = suites.iter().map(|suite| suite.failed).sum();
+    if !browser {
+        println!("not run: the tests of the page (no Chromium)");
+    }
     println!("{passed} passed, {failed} failed");
     Ok(if failed == 0 { End::Good } else { End::Findings })
 }
@@ -34,8 +38,11 @@ struct Suite {
 }
 
 /// Runs the tests of the workspace; what they print goes on to stderr.
-fn cargo_test() -> Outcome<Vec<Suite>> {
+fn cargo_test(browser: bool) -> Outcome<Vec<Suite>> {
     let mut command = cargo_building("test", &["--profile", "ci", "--no-fail-fast"]);
+    if !browser {
+        command.env(packages::NO_BROWSER, "1");
+    }
     let shown = name(&command);
     // One pipe for both, so that "Running" and the result below it stay in order.
     let (reader, writer) = io::pipe().map_err(|error| format!("cannot make a pipe: {error}"))?;
