@@ -20,6 +20,9 @@ pub enum Class {
     Rulesets,
 }
 
+/// What sums of fractions are off by: nobody waits a second for it.
+const ROUNDING: f64 = 1e-6;
+
 /// All buckets.
 pub struct Rates {
     settings: RateSettings,
@@ -49,8 +52,8 @@ impl Rates {
         let mut buckets = self.buckets();
         let bucket = buckets.entry((class, who.to_owned())).or_insert(Bucket { tokens: full, since: now });
         bucket.fill(full, per_second, now);
-        if bucket.tokens < 1.0 {
-            let wait = ((1.0 - bucket.tokens) / per_second.max(f64::MIN_POSITIVE)).ceil();
+        if bucket.tokens < 1.0 - ROUNDING {
+            let wait = ((1.0 - bucket.tokens) / per_second.max(f64::MIN_POSITIVE) - ROUNDING).ceil();
             #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped")]
             return Err(wait.clamp(1.0, 86_400.0) as u64);
         }
