@@ -10,6 +10,7 @@ mod rules;
 mod run;
 mod templates;
 mod validate;
+mod workflow;
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -29,6 +30,7 @@ pub enum Verb {
     Check(check::Check),
     Run(run::Run),
     Templates(templates::Templates),
+    Workflow(workflow::Workflow),
     Driver(driver::Driver),
 }
 
@@ -90,6 +92,7 @@ impl Verb {
             Self::Check(verb) => verb.run(),
             Self::Run(verb) => verb.run(),
             Self::Templates(verb) => verb.run(),
+            Self::Workflow(verb) => verb.run(),
             Self::Driver(verb) => verb.run(),
         };
         match end {

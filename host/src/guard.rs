@@ -63,6 +63,8 @@ pub(crate) struct Shared {
     recipe: builder::Recipe,
     policy: RwLock<Arc<Policy>>,
     closed: AtomicBool,
+    /// People have been told of the engine's notices.
+    noticed: AtomicBool,
     /// Copies of open calls, for when the store is lost after the tool has run.
     copies: Mutex<HashMap<Arc<str>, Copy>>,
     /// Who waits for a person's answer, by call.
@@ -222,6 +224,24 @@ impl Shared {
 
     fn policy(&self) -> Arc<Policy> {
         Arc::clone(&self.policy.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Tells people, once, what the engine wants them to know; see `notices` in `wit/schemas/decision.schema.json`.
+    fn notice(&self, detail: &str) {
+        #[derive(serde::Deserialize)]
+        struct Notices {
+            notices: Vec<String>,
+        }
+        if !detail.contains(r#""notices":["#) || self.noticed.load(Ordering::Relaxed) {
+            return;
+        }
+        if let Ok(Notices { notices }) = serde_json::from_str(detail)
+            && !self.noticed.swap(true, Ordering::Relaxed)
+        {
+            let notices = notices.join(", ");
+            tracing::warn!(guard = %self.name, notices, "the session store keeps no versions: of two writers at the same \
+                moment one may be lost");
+        }
     }
 
     fn now(&self) -> Timestamp {

@@ -79,6 +79,7 @@ mod process;
 pub mod store;
 mod timers;
 mod turns;
+mod workflow;
 
 pub use bindings::types::{Diagnostic, Document, Failure, FailureKind, Severity};
 pub use blocking::Blocking;
@@ -90,3 +91,4 @@ pub use error::Error;
 pub use events::{EventBuffer, EventSink};
 pub use guard::{Guard, GuardBuilder, HookPlace, MAX_CALL_ID, Ran, Ruleset};
 pub use host::{Host, HostBuilder};
+pub use workflow::Workflow;

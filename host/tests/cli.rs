@@ -82,7 +82,7 @@ fn what_could_not_be_done_is_no_finding_and_no_block() {
         (&["check", "--rules", "tests/cli/ten-mistakes.yaml", call], "E_UNKNOWN_OPERATOR"),
         (&["run", "--rules", CODING, "--store", "memory", "nothing.jsonl"], "cannot read `nothing.jsonl`"),
         (&["templates", "nothing"], "there are: coding-assistant-base"),
-        (&["demo", "nothing"], "possible values: coding-agent, data-agent"),
+        (&["demo", "nothing"], "possible values: coding-agent, data-agent, release-agent"),
     ];
     for (arguments, told) in cases {
         let run = host(arguments).assert().code(2);
@@ -137,4 +137,55 @@ fn a_bad_line_is_told_by_its_number_and_the_next_is_read_all_the_same() {
     assert_eq!((&answers[0]["error"]["code"], &answers[0]["error"]["line"]), (&"bad-request".into(), &1.into()));
     assert_eq!((&answers[1]["error"]["code"], &answers[1]["error"]["line"]), (&"not-found".into(), &3.into()));
     assert_eq!(answers[2]["action"], "allow");
+}
+
+const SHIP: &str = "../examples/workflows/ship-a-change.yaml";
+
+#[test]
+fn a_workflow_is_drawn_for_terminals_pages_and_by_itself() {
+    for (format, shown) in [
+        ("text", file!["cli/workflow.txt"]),
+        ("mermaid", file!["cli/workflow.mermaid"]),
+        ("svg", file!["cli/workflow.svg"]),
+    ] {
+        host(&["workflow", "show", SHIP, "--format", format]).assert().code(0).stdout_eq(shown.raw());
+    }
+}
+
+#[test]
+fn a_drawn_session_is_where_its_calls_have_led_it_and_looking_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = folder.path().to_str().unwrap();
+    let look = ["workflow", "show", SHIP, "--store", store, "--session", "s1"];
+    let missing = host(&look).assert().code(2);
+    assert!(stderr(&missing).contains("there is no store"), "{}", stderr(&missing));
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "nothing is made by looking");
+
+    let calls = concat!(
+        r#"{"call":{"tool":"Read","args":{"path":"docs/refunds.md"}},"session_id":"s1","result":"text"}"#,
+        "\n",
+        r#"{"call":{"tool":"Edit","args":{"path":"src/refunds.py"}},"session_id":"s1","result":"done"}"#,
+        "\n",
+        r#"{"call":{"tool":"Bash","args":{"command":"git push"}},"session_id":"s1"}"#,
+    );
+    let run = ["run", "--rules", "tests/cli/nothing.yaml", "--workflow", SHIP, "--store", store];
+    host(&run).stdin(calls).assert().code(1);
+    let shown = stdout(&host(&look).assert().code(0));
+    for part in ["✓ read", "▶ implement", "○ verify", "s1 is in implement", "files read    docs/refunds.md"] {
+        assert!(shown.contains(part), "{part}: {shown}");
+    }
+    let seen = lines(&host(&[&look[..], &["--json"]].concat()).assert().code(0)).remove(0);
+    assert_eq!(seen["state"]["active_stage"], "implement");
+    assert_eq!(stdout(&host(&look).assert().code(0)), shown);
+}
+
+#[test]
+fn workflows_are_validated_beside_rulesets_and_alone() {
+    host(&["validate", SHIP, CODING]).assert().code(0);
+    let shown = stdout(&host(&["validate", "tests/cli/broken-workflow.yaml"]).assert().code(1));
+    for part in ["E_WF_UNKNOWN_STAGE", "E_WF_CONDITION", "E_UNKNOWN_FIELD", "broken-workflow.yaml:"] {
+        assert!(shown.contains(part), "{part}: {shown}");
+    }
+    let shown = host(&["workflow", "show", "tests/cli/broken-workflow.yaml"]).assert().code(2);
+    assert!(stderr(&shown).contains("E_WF_CONDITION"), "{}", stderr(&shown));
 }

@@ -13,8 +13,10 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 import tempfile
+import types
 from dataclasses import asdict
 
 # Telemetry is off, as it is wherever OpenTelemetry is not installed.
@@ -33,14 +35,18 @@ from jsonschema.exceptions import best_match
 from jsonschema.validators import validator_for
 
 import edictum._runner as runner
+import edictum.workflow.evaluator_exec as evaluator_exec
+import edictum.workflow.state as workflow_state
 import edictum.yaml_engine.compiler as compiler
 from edictum import Edictum
 from edictum._exceptions import EdictumDenied, EdictumToolError
 from edictum.approval import ApprovalDecision, ApprovalRequest, ApprovalStatus
+from edictum.audit import AuditAction, AuditEvent
 from edictum.envelope import Principal
 from edictum.findings import build_findings
 from edictum.limits import OperationLimits
 from edictum.pipeline import CheckPipeline
+from edictum.session import Session
 
 VERSION = importlib.metadata.version("edictum")
 
@@ -75,6 +81,35 @@ def _compile_and_remember(bundle, **kwargs):
 
 
 compiler.compile_contracts = _compile_and_remember
+
+
+class Command:
+    """What `asyncio.create_subprocess_exec` gives: here a process that has already ended."""
+
+    def __init__(self, argv, stdout, stderr):
+        self._process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr)
+        self.returncode = None
+
+    async def communicate(self):
+        streams = self._process.communicate(timeout=60)
+        self.returncode = self._process.returncode
+        return streams
+
+
+async def _start(*argv, stdout, stderr):
+    return Command(argv, stdout, stderr)
+
+
+async def _wait(awaitable, timeout):
+    return await awaitable
+
+
+# Coroutines are stepped by hand and there is no event loop: commands of `exec(...)` run to their end at once.
+evaluator_exec.asyncio = types.SimpleNamespace(  # type: ignore[attr-defined]
+    create_subprocess_exec=_start,
+    wait_for=_wait,
+    subprocess=types.SimpleNamespace(PIPE=subprocess.PIPE, STDOUT=subprocess.STDOUT),
+)
 
 
 class Refused(Exception):
@@ -141,6 +176,7 @@ class Call:
         self.pre = None
         self.post = None
         self.success = None
+        self.result = None
 
     def step(self, value=None):
         """Goes on until it pauses or ends. Returns (what happened, value)."""
@@ -221,9 +257,27 @@ class Guard:
         self.rules = [rule["id"] for rule in _compiled.get("rules", []) if rule.get("enabled", True)]
         if options.get("limits"):
             self.guard.limits = OperationLimits(**options["limits"])
+        self.runtime = self.guard._workflow_runtime
+        if self.runtime is not None:
+            self.record(bool(request.get("results_are_evidence")), bool(request.get("snapshots_are_fresh")))
         self.variables = options.get("env")
         self.calls: dict[str, Call] = {}
         self.mark = self.guard.local_sink.mark()
+
+    def record(self, results: bool, fresh: bool):
+        """`run()` hands no results to the SDK's own function (engine.md §13.6), and logs the workflow as it was before the
+        tool ran, where the SDK's framework adapters look again (§8.10). With these it does."""
+        record, runtime = self.runtime.record_result, self.runtime
+
+        async def recorded(session, stage_id, envelope):
+            result = _stepping.result if results and isinstance(_stepping.result, dict) else None
+            events = await record(session, stage_id, envelope, mcp_result=result)
+            if fresh:
+                state = await runtime.state(session)
+                _stepping.pre.workflow = workflow_state.build_workflow_snapshot(runtime.definition, state)
+            return events
+
+        self.runtime.record_result = recorded
 
     def __enter__(self):
         # `env.*` selectors look here.
@@ -418,6 +472,7 @@ def decision(run: Call, value):
 def finish(request):
     run = waiting(request, "tool")
     run.guard.calls.pop(run.call_id, None)
+    run.result = request["result"]
     if request.get("success") is not None:
         run.guard.guard._success_check = lambda *_: request["success"]
     try:
@@ -473,9 +528,7 @@ def wire(event):
 
 def workflow(request):
     guard, session_id = guard_of(request), request["session_id"]
-    from edictum.session import Session
-
-    runtime = guard.guard._workflow_runtime
+    runtime = guard.runtime
     if runtime is None:
         raise Refused("no-workflow", "the guard has no workflow")
     session = Session(session_id, guard.guard.backend)
@@ -483,17 +536,48 @@ def workflow(request):
         case "state":
             pass
         case "reset":
-            end(runtime.reset(session, request["stage_id"]))
+            log(guard, session_id, end(runtime.reset(session, request["stage_id"])))
         case "set_stage":
-            end(runtime.set_stage(session, request["stage_id"]))
+            log(guard, session_id, end(runtime.set_stage(session, request["stage_id"])))
         case "approve":
             end(runtime.record_approval(session, request["stage_id"]))
         case "load":
-            name = runtime.definition.metadata.name
-            end(session.set_value(f"workflow:{name}:state", json.dumps(request["state"])))
+            key = workflow_state.workflow_state_key(runtime.definition.metadata.name)
+            end(session.set_value(key, json.dumps(request["state"])))
         case other:
             raise Refused("bad-request", f"`{other}` is not an operation on a workflow")
-    return asdict(end(runtime.state(session)))
+    return stored(runtime, session)
+
+
+def log(guard, session_id, events):
+    """Operations give their events to the caller, who logs them (engine.md §13.7)."""
+    for event in events:
+        record = AuditEvent(
+            action=AuditAction(event["action"]),
+            session_id=session_id,
+            mode=guard.guard.mode,
+            policy_version=guard.guard.policy_version,
+            workflow=event["workflow"],
+        )
+        end(guard.guard.local_sink.emit(record))
+
+
+def stored(runtime, session):
+    """The state in the SDK's own persisted form; what was stored stays as it is."""
+    written = []
+
+    class Paper:
+        session_id = session.session_id
+
+        async def set_value(self, name, value):
+            written.append(value)
+
+    end(workflow_state.save_state(Paper(), runtime.definition, end(runtime.state(session))))
+    return Text(written[0])
+
+
+class Text(str):
+    """JSON that goes into the answer as it stands."""
 
 
 def health(request):
@@ -547,6 +631,12 @@ def answer(line: bytes) -> dict:
         return {"id": identity, "ok": False, "error": {"code": "raised", "message": f"{type(raised).__name__}: {raised}"}}
 
 
+def written(response: dict) -> str:
+    if isinstance(response.get("result"), Text):
+        return f'{{"id": {json.dumps(response["id"])}, "ok": true, "result": {response["result"]}}}'
+    return json.dumps(response, default=str)
+
+
 def main():
     # Relative paths of calls and boundaries are relative to the root, as with our own driver's default.
     os.chdir("/")
@@ -554,7 +644,7 @@ def main():
     sys.stdout = sys.stderr
     for line in sys.stdin.buffer:
         if line.strip():
-            stdout.write(json.dumps(answer(line), default=str).encode() + b"\n")
+            stdout.write(written(answer(line)).encode() + b"\n")
             stdout.flush()
 
 

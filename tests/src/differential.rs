@@ -3,7 +3,8 @@
 //!
 //! [`generate`] makes cases from a seed; [`process`] runs a driver of either side, [`native`] the engine itself in this
 //! process; [`compare`] levels form and finds differences; [`explain`] predicts our answer from the reference's where we
-//! differ on purpose (DIVERGENCES.md); [`shrink`] makes an unexplained case small; [`run`] does all of it, many times.
+//! differ on purpose (DIVERGENCES.md); [`shrink`] makes an unexplained case small; [`run`] does all of it, many times;
+//! [`workflow`] is the same for workflows.
 
 pub mod case;
 pub mod compare;
@@ -19,3 +20,4 @@ pub mod run;
 pub mod scratch;
 pub mod shrink;
 pub mod tally;
+pub mod workflow;

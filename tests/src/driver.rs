@@ -258,6 +258,11 @@ impl Driver {
         drop(self);
     }
 
+    /// The same, with the answers that it had given before: those can still be had ([`Driver::poll`]), and no others.
+    pub fn kill_and_listen(&self) {
+        self.process.kill();
+    }
+
     fn pending(&self, op: &str) -> Pending {
         Pending { id: self.next.fetch_add(1, Ordering::Relaxed).to_string(), request: op.to_owned() }
     }

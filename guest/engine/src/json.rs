@@ -13,8 +13,9 @@ mod value;
 pub mod write;
 
 pub use number::Number;
+pub(crate) use tape::fingerprint;
 pub use tape::{Builder, MAX_DEPTH, ReadError, Tape};
-pub use value::{List, Map, Value};
+pub use value::{List, Map, Unread, Value};
 
 /// JSON text (RFC 8259).
 pub type Json = String;

@@ -21,15 +21,16 @@ use self::summary::Tally;
 use self::transcript::Page;
 use super::{End, Trouble, outcome, say, start};
 
-/// Shows a guard at work on two recorded agent sessions
+/// Shows a guard at work on three recorded agent sessions
 ///
-/// A coding agent adds a feature to a payment service, and an analyst's agent asks a health insurer's warehouse. Both do
-/// some things that they should not. What the tools returned and what people answered was recorded; the decisions are made
+/// A coding agent adds a feature to a payment service, and an analyst's agent asks a health insurer's warehouse. A third
+/// agent ships a change under a workflow, and tries to cut corners. All do some things that they should not. What the tools returned and what people answered was recorded; the decisions are made
 /// now, by the rules in examples/rulesets. Nothing is run, and no file is read or written.
 #[derive(Args)]
 #[command(after_help = "\
 How to read it: a number and a decision for each call, and below it the rules that fired and why. `ask` goes to a person,
-`redact`, `suppress` and `warn` are about what the tool returned, `observe` is a rule on trial, which blocks nothing yet.
+`redact`, `suppress` and `warn` are about what the tool returned, `observe` is a rule on trial, which blocks nothing yet,
+`stage` a step of the session in its workflow.
 
 Exit code 0, whatever is blocked: that is what is to be seen.
 
@@ -51,6 +52,8 @@ enum Name {
     CodingAgent,
     /// An analyst's agent with a data warehouse
     DataAgent,
+    /// A coding agent that ships a change, stage by stage
+    ReleaseAgent,
 }
 
 /// What is needed to guard a session once more.
@@ -58,18 +61,25 @@ struct Scene {
     which: Name,
     name: &'static str,
     title: &'static str,
-    ruleset: &'static str,
+    /// The ruleset's path and text.
+    ruleset: (&'static str, &'static str),
+    /// The workflow's path and text.
+    workflow: Option<(&'static str, &'static str)>,
     calls: &'static str,
     /// Where relative paths began when it was recorded.
     cwd: &'static str,
 }
 
-const SCENES: [Scene; 2] = [
+const CODING_RULES: (&str, &str) =
+    ("examples/rulesets/coding-agent.yaml", include_str!("../../../examples/rulesets/coding-agent.yaml"));
+
+const SCENES: [Scene; 3] = [
     Scene {
         which: Name::CodingAgent,
         name: "coding-agent",
         title: "A coding agent",
-        ruleset: include_str!("../../../examples/rulesets/coding-agent.yaml"),
+        ruleset: CODING_RULES,
+        workflow: None,
         calls: include_str!("../../../examples/sessions/coding-agent.jsonl"),
         cwd: "/home/dev/payments",
     },
@@ -77,9 +87,22 @@ const SCENES: [Scene; 2] = [
         which: Name::DataAgent,
         name: "data-agent",
         title: "A data agent",
-        ruleset: include_str!("../../../examples/rulesets/data-agent.yaml"),
+        ruleset: ("examples/rulesets/data-agent.yaml", include_str!("../../../examples/rulesets/data-agent.yaml")),
+        workflow: None,
         calls: include_str!("../../../examples/sessions/data-agent.jsonl"),
         cwd: "/srv/analysis",
+    },
+    Scene {
+        which: Name::ReleaseAgent,
+        name: "release-agent",
+        title: "A coding agent in a workflow",
+        ruleset: CODING_RULES,
+        workflow: Some((
+            "examples/workflows/ship-a-change.yaml",
+            include_str!("../../../examples/workflows/ship-a-change.yaml"),
+        )),
+        calls: include_str!("../../../examples/sessions/release-agent.jsonl"),
+        cwd: "/home/dev/payments",
     },
 ];
 
@@ -105,10 +128,14 @@ impl Demo {
         let options = json!({ "cwd": scene.cwd }).to_string();
         let guard = host
             .guard(scene.name)
-            .ruleset(Ruleset::new(format!("examples/rulesets/{}.yaml", scene.name), scene.ruleset))
+            .ruleset(Ruleset::new(scene.ruleset.0, scene.ruleset.1))
             .options(&options)
             .session_id(scene.name)
             .store(Arc::new(MemoryStore::new()));
+        let guard = match scene.workflow {
+            Some((name, text)) => guard.workflow(name, text),
+            None => guard,
+        };
         let guard = host.block_on(guard.build())?;
         let about: About = serde_json::from_str(&guard.summary()).map_err(|error| broken(scene, &error))?;
         let rules = about.rules.len();
@@ -118,6 +145,7 @@ impl Demo {
         }
         let mut tally = Tally::new(scene.name);
         let usual = calls.first().and_then(Recorded::principal);
+        let mut stage = about.workflow.and_then(|workflow| Some(workflow.stages.into_iter().next()?.id));
         for (index, call) in calls.iter().enumerate() {
             let number = index + 1;
             let guarded = guard_one(&guard, number, call)?;
@@ -126,7 +154,8 @@ impl Demo {
                 say(&guarded.as_json(scene.name).to_string())?;
                 continue;
             }
-            say(&page.call(&guarded, usual.as_ref()))?;
+            say(&page.call(&guarded, usual.as_ref(), stage.as_deref()))?;
+            stage = guarded.stage().or(stage);
             if number % COUNTERS_EVERY == 0 && number != calls.len() {
                 say(&page.counters(&counters(&guard)?))?;
             }
@@ -141,6 +170,17 @@ impl Demo {
 #[derive(Deserialize)]
 struct About {
     rules: Vec<Value>,
+    workflow: Option<Stages>,
+}
+
+#[derive(Deserialize)]
+struct Stages {
+    stages: Vec<Stage>,
+}
+
+#[derive(Deserialize)]
+struct Stage {
+    id: String,
 }
 
 /// What a session has counted.
@@ -168,7 +208,8 @@ fn guard_one<'s>(guard: &Guard, number: usize, call: &'s Recorded<'s>) -> Result
     let call_id = number.to_string();
     let mut decision = guard.begin(CallRequest::new(call.text()).call_id(&call_id))?;
     let asked = (decision.action == Action::Ask).then(|| decision.clone());
-    if asked.is_some() {
+    // A rule may ask, and then a stage.
+    while decision.action == Action::Ask {
         decision = guard.settle(&call_id, call.answer()?)?;
     }
     let end = if decision.is_allowed() {
@@ -183,6 +224,17 @@ fn guard_one<'s>(guard: &Guard, number: usize, call: &'s Recorded<'s>) -> Result
 }
 
 impl Guarded<'_> {
+    /// Where the session stands in its workflow after the call; empty when it is completed.
+    fn stage(&self) -> Option<String> {
+        #[derive(Deserialize)]
+        struct Workflow {
+            active_stage: String,
+        }
+        let after = self.end.as_ref().and_then(|(conclusion, _)| conclusion.detail("workflow"));
+        let workflow: Workflow = serde_json::from_str(after.or(self.decision.detail("workflow"))?).ok()?;
+        Some(workflow.active_stage)
+    }
+
     fn as_json(&self, session: &str) -> Value {
         let mut line = outcome::decided(&self.decision);
         line.insert("session_id".to_owned(), session.into());
@@ -210,16 +262,18 @@ fn broken(scene: &Scene, error: &serde_json::Error) -> Trouble {
 #[derive(Deserialize)]
 struct Record {
     name: String,
+    #[serde(rename = "type")]
+    kind: String,
     passed: bool,
     #[serde(default)]
     observed: bool,
     message: Option<String>,
 }
 
-/// The rules that fired, out of the records of a detail.
+/// The rules that fired, out of the records of a detail. Gates of a workflow are told of by the decision itself.
 fn fired(records: Option<&str>) -> Vec<Record> {
     let records: Option<Vec<Record>> = records.and_then(|records| serde_json::from_str(records).ok());
-    records.unwrap_or_default().into_iter().filter(|record| !record.passed).collect()
+    records.unwrap_or_default().into_iter().filter(|record| !record.passed && record.kind != "workflow_gate").collect()
 }
 
 impl Recorded<'_> {

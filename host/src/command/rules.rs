@@ -96,6 +96,6 @@ fn registry(folder: &Path) -> Result<Map<String, Value>, Trouble> {
     Ok(registry)
 }
 
-fn read(path: &Path) -> Result<String, Trouble> {
+pub fn read(path: &Path) -> Result<String, Trouble> {
     fs::read_to_string(path).map_err(Trouble::unread(path))
 }

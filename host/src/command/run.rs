@@ -200,7 +200,7 @@ fn refused(trouble: &Trouble, line: usize) -> Answer {
     Answer { json: json!({"error": {"code": code, "message": message, "line": line}}), text, found: true }
 }
 
-fn default_folder() -> Result<PathBuf, Trouble> {
+pub fn default_folder() -> Result<PathBuf, Trouble> {
     let named = |variable| std::env::var_os(variable).map(PathBuf::from).filter(|path| path.is_absolute());
     named("XDG_STATE_HOME")
         .or_else(|| named("HOME").map(|home| home.join(".local/state")))

@@ -1,17 +1,19 @@
-//! `edictum-host validate`: do these documents load, and what is wrong with them.
+//! `edictum-host validate`: do these documents load, and what is wrong with them. Rulesets are one composition; a workflow
+//! among them stands for itself.
 
 use std::path::PathBuf;
 
 use clap::Args;
-use edictum_host::Severity;
+use edictum_host::{Document, Severity};
 use serde_json::json;
 
 use super::rules::{Settings, documents};
 use super::{End, Trouble, findings, say, start};
 
-/// Checks rulesets, and shows every finding with its place
+/// Checks rulesets and workflows, and shows every finding with its place
 ///
-/// Several files are laid over each other from left to right, as a guard would load them.
+/// Several rulesets are laid over each other from left to right, as a guard would load them. Workflows (kind: Workflow) are
+/// checked each by itself; with `exec(...)` they need --options '{"exec_enabled": true}'.
 #[derive(Args)]
 #[command(after_help = "\
 Exit code 1 when they do not load (with --strict: also on warnings), 2 when a file cannot be read.
@@ -23,7 +25,7 @@ Examples:
   $ edictum-host validate base.yaml team.yaml --strict
   $ edictum-host validate rules.yaml --json | jq '.diagnostics[].code'")]
 pub struct Validate {
-    /// Rulesets (YAML)
+    /// Rulesets and workflows (YAML)
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
     #[command(flatten)]
@@ -41,7 +43,15 @@ impl Validate {
         let mut documents = documents(&self.files)?;
         let workflow = self.settings.workflow()?;
         let host = start()?;
-        let found = host.block_on(host.check(documents.clone(), workflow.clone(), &self.settings.options()?))?;
+        let options = self.settings.options()?;
+        let (workflows, rulesets): (Vec<_>, Vec<_>) = documents.iter().cloned().partition(is_workflow);
+        let mut found = Vec::new();
+        if workflows.is_empty() || !rulesets.is_empty() {
+            found.extend(host.block_on(host.check(rulesets, workflow.clone(), &options))?);
+        }
+        for alone in workflows {
+            found.extend(host.block_on(host.check(Vec::new(), Some(alone), &options))?);
+        }
         documents.extend(workflow);
         let bad = |severity| severity == Severity::Error || (self.strict && severity == Severity::Warning);
         let failed = found.iter().any(|finding| bad(finding.severity));
@@ -68,4 +78,12 @@ impl Validate {
         }
         Ok(if failed { End::Found } else { End::Good })
     }
+}
+
+/// Whether a file means to be a workflow. Whether it is one, the engine says.
+fn is_workflow(document: &Document) -> bool {
+    document.text.lines().find_map(|line| line.strip_prefix("kind:")).is_some_and(|kind| {
+        let kind = kind.split('#').next().unwrap_or_default();
+        kind.trim().trim_matches(['"', '\'']) == "Workflow"
+    })
 }

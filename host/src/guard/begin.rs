@@ -236,6 +236,7 @@ impl Shared {
         kept: Kept,
         open: Option<OpenCall>,
     ) -> Decision {
+        self.notice(&decision.detail);
         let Err(reason) = self.emit(&kept.events) else { return decision };
         tracing::error!(guard = %self.name, reason, "events cannot be kept");
         if !policy.settings.decision_log_required() || decision.action == Action::Block {

@@ -20,6 +20,7 @@ use crate::events::EventSink;
 use crate::host::Host;
 use crate::policy::{Policy, Source};
 use crate::store::{MemoryStore, Store};
+use crate::workflow::Workflow;
 
 /// A ruleset as it was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -132,6 +133,12 @@ impl GuardBuilder {
     /// The workflow (YAML).
     pub fn workflow(mut self, name: impl Into<String>, text: impl Into<String>) -> Self {
         self.workflow = Some(Document { name: name.into(), text: text.into() });
+        self
+    }
+
+    /// A workflow that was loaded before, for guards that share one.
+    pub fn workflow_runtime(mut self, workflow: &Workflow) -> Self {
+        self.workflow = Some(workflow.document().clone());
         self
     }
 
@@ -248,6 +255,7 @@ impl GuardBuilder {
             recipe,
             policy: RwLock::new(policy),
             closed: AtomicBool::new(false),
+            noticed: AtomicBool::new(false),
             copies: Default::default(),
             waiters: Default::default(),
             due: Default::default(),

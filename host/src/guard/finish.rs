@@ -25,15 +25,26 @@ impl Guard {
 
 impl Shared {
     async fn finish(self: &Arc<Self>, call_id: &str, outcome: ToolOutcome) -> Result<Conclusion, Error> {
-        let found = match self.find(call_id).await {
-            Ok(Some(found)) => found,
-            Ok(None) => return self.finish_stranded(call_id, outcome).await,
-            Err(error) => return self.finish_lost(call_id, error).await,
+        // A call that began here has its session here; the claim below reads it from the store in any case.
+        let begun_here = self.copies().get(call_id).filter(|copy| !copy.stranded).map(|copy| copy.open.session.clone());
+        let session = match begun_here {
+            Some(session) => session,
+            None => match self.find(call_id).await {
+                Ok(Some(found)) => found.session,
+                Ok(None) => return self.finish_stranded(call_id, outcome).await,
+                Err(error) => return self.finish_lost(call_id, error).await,
+            },
         };
-        let _turn = self.turn(&found.session).await;
+        let _turn = self.turn(&session).await;
         let (open, claim) = match self.claim(call_id, CallState::Allowed).await {
+            Ok(claimed) => claimed,
             Err(Error::Store(error)) => return self.finish_lost(call_id, error).await,
-            claimed => claimed?,
+            Err(error) => {
+                if matches!(error, Error::NotFound(_)) {
+                    self.copies().remove(call_id);
+                }
+                return Err(error);
+            }
         };
         let conclusion = self.conclude(&open, outcome).await;
         self.forget(call_id, claim).await;
@@ -100,6 +111,7 @@ impl Shared {
 
     fn log_conclusion(&self, conclusion: decide::Conclusion) -> Conclusion {
         let (conclusion, events) = Conclusion::new(conclusion);
+        self.notice(&conclusion.detail);
         self.emit_or_log(&events);
         conclusion
     }

@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Row, Transaction, TransactionBehavior, params};
 
 use super::{
     CallState, Claimed, Entry, MAX_SCAN, MISSING_VERSION, OpenCall, Operation, Outcome, Store, StoreError, Visit,
@@ -63,6 +63,7 @@ const CALL_COLUMNS: &str = "guard, call_id, session, call, ticket, approval, sta
 pub struct SqliteStore {
     connection: Mutex<Connection>,
     path: PathBuf,
+    durable: bool,
 }
 
 impl SqliteStore {
@@ -77,7 +78,23 @@ impl SqliteStore {
         make_private_file(&path)?;
         let mut connection = Connection::open(&path).map_err(|error| failed(&error))?;
         prepare(&mut connection, durable)?;
-        Ok(Self { connection: Mutex::new(connection), path })
+        Ok(Self { connection: Mutex::new(connection), path, durable })
+    }
+
+    /// Reads one value of a session as it is now, beside whoever uses the store: nothing is made, kept alive or written.
+    ///
+    /// # Errors
+    /// There is no store in the folder, or it cannot be read.
+    pub fn peek(folder: &Path, session: &str, key: &str) -> Result<Option<String>, StoreError> {
+        let path = folder.join(FILE_NAME);
+        if !path.is_file() {
+            return Err(StoreError::new(format!("there is no store in `{}`", folder.display())));
+        }
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(&path, flags).map_err(|error| failed(&error))?;
+        connection.busy_timeout(BUSY).map_err(|error| failed(&error))?;
+        let select = "SELECT value FROM entry WHERE session = ?1 AND key = ?2";
+        connection.query_row(select, params![session, key], |row| row.get(0)).optional().map_err(|error| failed(&error))
     }
 
     /// Its file.
@@ -103,12 +120,38 @@ impl SqliteStore {
         behavior: TransactionBehavior,
         work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
     ) -> Result<T, StoreError> {
-        let mut connection = self.connection();
-        let transaction = connection.transaction_with_behavior(behavior).map_err(|error| failed(&error))?;
-        let result = work(&transaction).map_err(|error| failed(&error))?;
-        transaction.commit().map_err(|error| failed(&error))?;
-        Ok(result)
+        transact(&mut self.connection(), behavior, work)
     }
+
+    /// Writes what need not survive the machine: a claim ends by itself. Whatever is written durably later takes this to
+    /// the disk with it.
+    fn write_soon<T>(&self, work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>) -> Result<T, StoreError> {
+        let mut connection = self.connection();
+        if !self.durable {
+            return transact(&mut connection, TransactionBehavior::Immediate, work);
+        }
+        synchronous(&connection, false)?;
+        let result = transact(&mut connection, TransactionBehavior::Immediate, work);
+        synchronous(&connection, true)?;
+        result
+    }
+}
+
+fn transact<T>(
+    connection: &mut Connection,
+    behavior: TransactionBehavior,
+    work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
+) -> Result<T, StoreError> {
+    let transaction = connection.transaction_with_behavior(behavior).map_err(|error| failed(&error))?;
+    let result = work(&transaction).map_err(|error| failed(&error))?;
+    transaction.commit().map_err(|error| failed(&error))?;
+    Ok(result)
+}
+
+/// Whether every commit waits for the disk.
+fn synchronous(connection: &Connection, durable: bool) -> Result<(), StoreError> {
+    let mode = if durable { "full" } else { "normal" };
+    connection.pragma_update(None, "synchronous", mode).map_err(|error| failed(&error))
 }
 
 /// SQLite's own words name tables and codes, and no values.
@@ -127,8 +170,7 @@ fn prepare(connection: &mut Connection, durable: bool) -> Result<(), StoreError>
         }
         std::thread::sleep(Duration::from_millis(5));
     }
-    let synchronous = if durable { "full" } else { "normal" };
-    connection.pragma_update(None, "synchronous", synchronous).map_err(|error| failed(&error))?;
+    synchronous(connection, durable)?;
     lay_out(connection)
 }
 
@@ -382,7 +424,7 @@ impl Store for SqliteStore {
     }
 
     fn claim(&self, guard: &str, call_id: &str, now: Timestamp, until: Timestamp) -> Result<Claimed, StoreError> {
-        self.write(|transaction| {
+        self.write_soon(|transaction| {
             let claim = next(transaction, "claim")?;
             let sql = format!(
                 "UPDATE open_call SET claim = ?3, claimed_until_ms = ?4
@@ -422,7 +464,7 @@ impl Store for SqliteStore {
     }
 
     fn release(&self, guard: &str, call_id: &str, claim: u64) -> Result<(), StoreError> {
-        self.write(|transaction| {
+        self.write_soon(|transaction| {
             let mut statement = transaction.prepare_cached(
                 "UPDATE open_call SET claim = 0, claimed_until_ms = 0
                  WHERE guard = ?1 AND call_id = ?2 AND claim = ?3",

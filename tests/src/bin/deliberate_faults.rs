@@ -21,6 +21,9 @@ struct Fault {
     file: String,
     old: String,
     new: String,
+    /// The runs that must notice it; empty: all.
+    #[serde(default)]
+    run: String,
 }
 
 fn main() -> ExitCode {
@@ -44,7 +47,7 @@ fn run() -> Result<Vec<String>, String> {
     let python = reference::python()?;
     let tree = copy()?;
     println!("{} faults, {CASES} cases each", faults.len());
-    let sound = notices(&tree, &python)?;
+    let sound = notices(&tree, &python, "")?;
     if sound {
         return Err("the test fails without a fault; mend that first".to_owned());
     }
@@ -57,7 +60,7 @@ fn run() -> Result<Vec<String>, String> {
             return Err(format!("`{}`: its text does not stand exactly once in {}", fault.name, fault.file));
         }
         write(&path, &text.replacen(old, new, 1))?;
-        let noticed = notices(&tree, &python);
+        let noticed = notices(&tree, &python, &fault.run);
         write(&path, &text)?;
         println!("{}  {}", if noticed.clone()? { "noticed" } else { "MISSED " }, fault.name);
         if !noticed? {
@@ -91,13 +94,14 @@ fn copy() -> Result<PathBuf, String> {
 }
 
 /// Whether the differential test fails. That the faulty engine does not compile is an error of ours.
-fn notices(tree: &Path, python: &Path) -> Result<bool, String> {
+fn notices(tree: &Path, python: &Path, run: &str) -> Result<bool, String> {
     let cargo = |arguments: &[&str]| {
         let mut command = Command::new("cargo");
         command.args(["test", "--quiet", "--profile", "ci", "-p", "edictum-tests", "--test", "differential"]);
         command.args(arguments).current_dir(tree).stdout(Stdio::null()).stderr(Stdio::null());
         command.env("CARGO_TARGET_DIR", tree.with_file_name("build")).env(reference::PYTHON, python);
         command.env("EDICTUM_DIFFERENTIAL_CASES", CASES).env("EDICTUM_DIFFERENTIAL_SIDE", "native");
+        command.env("EDICTUM_DIFFERENTIAL_RUN", run);
         command.status().map_err(|error| format!("cargo: {error}"))
     };
     if !cargo(&["--no-run"])?.success() {

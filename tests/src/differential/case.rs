@@ -7,12 +7,12 @@ use std::sync::Arc;
 
 use super::datum::Datum;
 
-/// One ruleset document.
+/// One document.
 #[derive(Clone, Debug)]
 pub struct Document {
     /// The name under which it is loaded.
     pub name: String,
-    /// What is in it; of a text that is not a ruleset: null.
+    /// What is in it; of a text that is none: null.
     pub content: Datum,
     /// As both sides read it.
     pub text: String,
@@ -23,6 +23,8 @@ pub struct Document {
 pub struct Opening {
     /// Left to right.
     pub documents: Vec<Document>,
+    /// The workflow.
+    pub workflow: Option<Document>,
     /// The other fields of `open`: `mode`, `environment`, `tools`, `limits`, `env`, `principal`, `options`.
     pub settings: Datum,
 }
@@ -56,6 +58,9 @@ impl Opening {
             Datum::map([("name", document.name.as_str().into()), ("yaml", document.text.as_str().into())])
         });
         let mut request = Datum::map([("op", "open".into()), ("rulesets", Datum::list(documents))]);
+        if let Some(workflow) = &self.workflow {
+            request.set("workflow", workflow.text.as_str());
+        }
         for (name, value) in self.settings.entries() {
             request.set(name, value.clone());
         }

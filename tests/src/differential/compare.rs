@@ -31,12 +31,12 @@ pub fn canonical(request: &Datum, response: &Datum) -> Datum {
 }
 
 /// Picks fields; null for what is not there.
-fn pick(from: &Datum, names: &[&str]) -> Datum {
+pub(super) fn pick(from: &Datum, names: &[&str]) -> Datum {
     Datum::map(names.iter().map(|name| (*name, from.get(name).cloned().unwrap_or_default())))
 }
 
 /// Texts that may be absent, null or empty to say that there is none.
-fn nothing_is_null(value: &mut Datum, names: &[&str]) {
+pub(super) fn nothing_is_null(value: &mut Datum, names: &[&str]) {
     for name in names {
         if value.get(name).is_some_and(|text| text.as_str() == Some("")) {
             value.set(name, Datum::Null);
@@ -109,7 +109,7 @@ fn conclusion(result: &Datum) -> Datum {
 }
 
 /// The records of a decision or an event.
-fn records(of: &Datum) -> Datum {
+pub(super) fn records(of: &Datum) -> Datum {
     let list = of.get("rules_evaluated").or_else(|| of.get("contracts_evaluated"));
     Datum::list(list.map_or(&[][..], Datum::items).iter().map(|record| {
         let mut record = pick(record, &["name", "type", "passed", "message", "metadata", "observed"]);

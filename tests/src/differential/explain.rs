@@ -141,6 +141,6 @@ fn revision(opening: &Opening) -> String {
 }
 
 /// The few constructs of our patterns that Rust spells differently.
-fn rust_pattern(pattern: &str) -> String {
+pub(super) fn rust_pattern(pattern: &str) -> String {
     pattern.replace(r"\Z", r"\z").replace("[[]", r"[\[]")
 }

@@ -87,7 +87,7 @@ fn plain(random: &mut Random) -> Group {
         let text = ruleset_text::somehow(&content, random);
         Document { name: format!("file-{index}.yaml"), content, text }
     });
-    let opening = Arc::new(Opening { documents: documents.collect(), settings });
+    let opening = Arc::new(Opening { documents: documents.collect(), settings, workflow: None });
     let cases = (0..GROUP).map(|case| Case {
         opening: Arc::clone(&opening),
         steps: call::steps(random, &world, interests, opening.settings.get("principal"), case),

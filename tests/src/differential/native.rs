@@ -6,11 +6,12 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use edictum_engine::documents::Document;
 use edictum_engine::inquiry::{
-    Action, Answer, ApprovalOutcome, ApprovalVerdict, Conclusion, Decision, Entry, Inquiry, Link, Operated, Operation,
-    Outcome, Question, Step, ToolOutcome,
+    Action, Answer, ApprovalOutcome, ApprovalVerdict, CommandLine, CommandResult, Conclusion, Decision, Entry, Inquiry,
+    Link, Operated, Operation, Outcome, Question, Step, ToolOutcome,
 };
 use edictum_engine::policy::{Policy, Preparation, Progress};
 
@@ -68,6 +69,7 @@ impl Native {
             "approve" => guard.approve(&request),
             "finish" => guard.finish(&request),
             "counters" => guard.counters(&request),
+            "workflow" => guard.workflow(&request).map(Datum::from),
             "events" => Ok(Datum::map([("events", std::mem::take(&mut guard.events).into())])),
             other => Err(format!("no operation `{other}`")),
         }
@@ -79,6 +81,10 @@ impl Side for Native {
         for line in lines {
             let line = line.replace(scratch::NAME, &self.scratch);
             let response = match self.respond(&line) {
+                // The state of a workflow is compared as text.
+                Ok(Datum::String(state)) => {
+                    Datum::map([("ok", true.into()), ("line", format!("{{\"ok\":true,\"result\":{state}}}").into())])
+                }
                 Ok(result) => Datum::map([("ok", true.into()), ("result", result)]),
                 Err(error) => {
                     if std::env::var("VERBOSE").is_ok() {
@@ -115,7 +121,9 @@ impl Guard {
                 options.set(name, value.clone());
             }
         }
-        let policy = prepare(documents.collect(), options.to_string())?;
+        let workflow = request.some("workflow").and_then(Datum::as_str);
+        let workflow = workflow.map(|text| Document { name: "workflow".to_owned(), text: text.to_owned() });
+        let policy = prepare(documents.collect(), workflow, options.to_string())?;
         let summary = Datum::parse(&policy.summary())?;
         let rules = summary.list_of("rules").iter().map(|rule| Datum::from(rule.text("id")));
         let opened = Datum::map([
@@ -215,6 +223,7 @@ impl Guard {
             ("observed", observed.into()),
             ("policy_error", policy_error.into()),
             ("rules_evaluated", detail.get("rules_evaluated").cloned().unwrap_or_default()),
+            ("workflow", detail.get("workflow").cloned().unwrap_or_default()),
         ]);
         if let Some(approval) = approval {
             answer.set("approval", Datum::parse(&approval)?);
@@ -261,12 +270,27 @@ impl Guard {
         if let Some(set) = request.some("set") {
             command.set("set", set.clone());
         }
+        let state = self.operate(request, &command)?;
+        Datum::parse(&state)
+    }
+
+    fn workflow(&mut self, request: &Datum) -> Result<String, String> {
+        let mut command = Datum::map([("id", "w".into())]);
+        for name in ["do", "stage_id", "state"] {
+            if let Some(value) = request.get(name) {
+                command.set(name, value.clone());
+            }
+        }
+        self.operate(request, &command)
+    }
+
+    fn operate(&mut self, request: &Datum, command: &Datum) -> Result<String, String> {
         let mut step = self.policy.operate(request.text("session_id"), &command.to_string(), NOW);
         loop {
             match step {
                 Step::Done(Ok(Operated { state, events })) => {
                     self.log(&events)?;
-                    return Datum::parse(&state);
+                    return Ok(state);
                 }
                 Step::Done(Err(failure)) => return Err(failure.message),
                 Step::Ask(Inquiry { ticket, questions }) => {
@@ -290,6 +314,7 @@ impl Guard {
                 Answer::Session(operations.iter().map(|each| self.operation(each)).collect())
             }
             Question::ReadLinks(paths) => Answer::ReadLinks(paths.iter().map(|path| link(path)).collect()),
+            Question::Command(line) => Answer::Command(ran(line)),
             _ => Answer::Failed("nothing here can answer that".to_owned()),
         };
         questions.iter().map(answer).collect()
@@ -323,8 +348,8 @@ impl Guard {
 }
 
 /// Compiles documents.
-fn prepare(documents: Vec<Document>, options: String) -> Result<Policy, String> {
-    let mut preparation = Preparation::new(documents, None, options);
+fn prepare(documents: Vec<Document>, workflow: Option<Document>, options: String) -> Result<Policy, String> {
+    let mut preparation = Preparation::new(documents, workflow, options);
     loop {
         match preparation
             .advance(u32::MAX)
@@ -341,6 +366,14 @@ fn prepare(documents: Vec<Document>, options: String) -> Result<Policy, String> 
             }
         }
     }
+}
+
+/// What comes of a command. Those of cases end at once.
+fn ran(line: &CommandLine) -> Result<CommandResult, String> {
+    let (program, arguments) = line.argv.split_first().ok_or("no command")?;
+    let output = Command::new(program).args(arguments).output().map_err(|error| error.to_string())?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    Ok(CommandResult { exit_code: output.status.code().unwrap_or(-1), output: text })
 }
 
 fn link(path: &str) -> Link {

@@ -98,8 +98,11 @@ impl Side for Process {
             let line = self.responses.recv_timeout(PATIENCE);
             let line = line.map_err(|error| format!("`{}` does not answer: {error}", self.name))?;
             let line = line.replace(&self.scratch, scratch::NAME);
-            answers
-                .push(Datum::parse(&line).map_err(|error| format!("`{}` says no JSON: {error}: {line}", self.name))?);
+            let answer = Datum::parse(&line);
+            let mut answer = answer.map_err(|error| format!("`{}` says no JSON: {error}: {line}", self.name))?;
+            // Where the text counts and not only the value: a workflow's state is the same to the byte.
+            answer.set("line", line);
+            answers.push(answer);
         }
         Ok(answers)
     }

@@ -21,9 +21,25 @@ const AHEAD: usize = 24;
 /// So many unexplained differences are enough to stop.
 const ENOUGH: usize = 2000;
 
+/// What cases are about: how they are made, levelled and predicted.
+#[derive(Clone, Copy, Debug)]
+pub struct Subject {
+    /// The group of a seed at an index; the last is `compat`.
+    pub group: fn(u64, u64, bool) -> Group,
+    /// The comparable form of a response to a request.
+    pub canonical: fn(&Datum, &Datum) -> Datum,
+    /// Our answers, from the reference's.
+    pub predict: fn(&Case, &[Datum]) -> Prediction,
+}
+
+/// Rulesets and calls.
+pub const RULESETS: Subject = Subject { group: generate::group, canonical, predict: explain::predict };
+
 /// What to run.
 #[derive(Clone, Copy, Debug)]
 pub struct Plan {
+    /// What the cases are about.
+    pub subject: Subject,
     /// Number of cases.
     pub cases: usize,
     /// Where they come from.
@@ -121,7 +137,7 @@ fn stream(plan: Plan, index: u64, mut sides: Sides) -> Result<Report, String> {
     while rest > 0 && report.unexplained.len() < ENOUGH {
         let mut groups = Vec::new();
         while groups.len() < AHEAD && rest > 0 {
-            let mut group = generate::group(plan.seed, next, plan.compat);
+            let mut group = (plan.subject.group)(plan.seed, next, plan.compat);
             group.cases.truncate(rest);
             rest -= group.cases.len();
             next += STREAMS;
@@ -132,22 +148,22 @@ fn stream(plan: Plan, index: u64, mut sides: Sides) -> Result<Report, String> {
             sides.ours.send(group.lines())?;
         }
         for group in &groups {
-            judge(group, &mut sides, &mut report)?;
+            judge(plan.subject, group, &mut sides, &mut report)?;
         }
     }
     Ok(report)
 }
 
 /// Compares the answers to a group.
-fn judge(group: &Group, sides: &mut Sides, report: &mut Report) -> Result<(), String> {
+fn judge(subject: Subject, group: &Group, sides: &mut Sides, report: &mut Report) -> Result<(), String> {
     let lines = group.lines().len();
-    let reference = answers(group, &sides.reference.receive(lines)?);
-    let ours = answers(group, &sides.ours.receive(lines)?);
+    let reference = answers(subject, group, &sides.reference.receive(lines)?);
+    let ours = answers(subject, group, &sides.ours.receive(lines)?);
     for ((case, reference), ours) in group.cases.iter().zip(reference).zip(ours) {
         report.cases += 1;
         report.answers += ours.len();
         report.tally.count(case, &reference);
-        let verdict = verdict(case, reference, ours);
+        let verdict = verdict(subject, case, reference, ours);
         let prediction = &verdict.prediction;
         report.modelled += usize::from(prediction.unlike.is_none());
         if let Some(unlike) = prediction.unlike.clone().filter(|_| report.unlike.len() < ENOUGH) {
@@ -182,8 +198,8 @@ pub struct Verdict {
 
 /// Compares our answers with what is predicted from the reference's.
 #[must_use]
-pub fn verdict(case: &Case, reference: Vec<Datum>, ours: Vec<Datum>) -> Verdict {
-    let prediction = explain::predict(case, &reference);
+pub fn verdict(subject: Subject, case: &Case, reference: Vec<Datum>, ours: Vec<Datum>) -> Verdict {
+    let prediction = (subject.predict)(case, &reference);
     let differ = prediction.answers.iter().zip(&ours).enumerate();
     let difference =
         differ.filter_map(|(answer, (predicted, ours))| Some((answer, difference(predicted, ours)?))).next();
@@ -194,33 +210,34 @@ pub fn verdict(case: &Case, reference: Vec<Datum>, ours: Vec<Datum>) -> Verdict 
 ///
 /// # Errors
 /// When a side ends.
-pub fn one(case: &Case, sides: &mut Sides) -> Result<Verdict, String> {
+pub fn one(subject: Subject, case: &Case, sides: &mut Sides) -> Result<Verdict, String> {
     let group = Group::of(case);
     sides.reference.send(group.lines())?;
     sides.ours.send(group.lines())?;
     let of = |side: &mut dyn Side| -> Result<Vec<Datum>, String> {
-        Ok(answers(&group, &side.receive(group.lines().len())?).into_iter().next().unwrap_or_default())
+        Ok(answers(subject, &group, &side.receive(group.lines().len())?).into_iter().next().unwrap_or_default())
     };
     let reference = of(sides.reference.as_mut())?;
     let ours = of(sides.ours.as_mut())?;
-    Ok(verdict(case, reference, ours))
+    Ok(verdict(subject, case, reference, ours))
 }
 
 /// The smallest case found that still is not explained, and is as well or as badly understood as it was.
-pub fn shrunk(unexplained: &Unexplained, sides: &mut Sides) -> Case {
+pub fn shrunk(subject: Subject, unexplained: &Unexplained, sides: &mut Sides) -> Case {
     let understood = unexplained.verdict.prediction.unlike.is_none();
     shrink::shrink(&unexplained.case, &mut |case| {
-        one(case, sides)
+        one(subject, case, sides)
             .is_ok_and(|verdict| verdict.difference.is_some() && verdict.prediction.unlike.is_none() == understood)
     })
 }
 
 /// The answers to each case: of opening, of its steps, its events.
 #[must_use]
-pub fn answers(group: &Group, responses: &[Datum]) -> Vec<Vec<Datum>> {
+pub fn answers(subject: Subject, group: &Group, responses: &[Datum]) -> Vec<Vec<Datum>> {
     let Some(first) = group.cases.first() else { return Vec::new() };
     let mut responses = responses.iter();
-    let mut next = |request: &Datum| responses.next().map(|response| canonical(request, response)).unwrap_or_default();
+    let mut next =
+        |request: &Datum| responses.next().map(|response| (subject.canonical)(request, response)).unwrap_or_default();
     let opened = next(&first.opening.request());
     let events = Datum::map([("op", "events".into())]);
     let cases = group.cases.iter().map(|case| {

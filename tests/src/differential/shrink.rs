@@ -70,6 +70,18 @@ fn candidates(case: &Case) -> Vec<Case> {
             }));
         }
     }
+    if let Some(workflow) = &opening.workflow
+        && is_written(&workflow.content, &workflow.text)
+    {
+        for content in smaller(&workflow.content) {
+            found.push(with(case, |opening| {
+                if let Some(workflow) = &mut opening.workflow {
+                    workflow.text = ruleset_text::plainly(&content);
+                    workflow.content = content;
+                }
+            }));
+        }
+    }
     for settings in smaller(&opening.settings) {
         found.push(with(case, |opening| opening.settings = settings));
     }
@@ -131,6 +143,10 @@ fn smaller(value: &Datum) -> Vec<Datum> {
                 "id",
                 "type",
                 "env",
+                "do",
+                "stage_id",
+                "condition",
+                "message",
             ];
             let mut found = Vec::new();
             for (index, (key, _)) in entries.iter().enumerate() {
@@ -176,8 +192,7 @@ mod tests {
             Datum::parse(r#"{"kind":"Ruleset","rules":[{"id":"a","x":1},{"id":"b","x":2}]}"#).unwrap_or_default();
         let text = ruleset_text::plainly(&content);
         let document = Document { name: "f".to_owned(), content, text };
-        let opening =
-            Arc::new(Opening { documents: vec![document], settings: Datum::map([("mode", "enforce".into())]) });
+        let opening = Arc::new(Opening { documents: vec![document], ..Opening::default() });
         let step = |id: &str| Datum::map([("op", "begin".into()), ("call_id", id.into())]);
         let case = Case { opening, steps: vec![step("1"), step("2"), step("3")] };
         let small = shrink(&case, &mut |case| {
@@ -189,6 +204,5 @@ mod tests {
         let document = small.opening.documents.first();
         let content = document.map(|document| document.content.to_string());
         assert_eq!(content.as_deref(), Some(r#"{"kind":"Ruleset","rules":[{"id":"b","x":2}]}"#));
-        assert_eq!(small.opening.settings, Datum::map([]));
     }
 }

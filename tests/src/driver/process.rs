@@ -164,6 +164,17 @@ impl Process {
         }
     }
 
+    /// Kills it, and waits until everything that it had written is read.
+    pub(super) fn kill(&self) {
+        let mut child = lock(&self.child);
+        let _gone = child.kill();
+        let _reaped = child.wait();
+        drop(child);
+        let state = lock(&self.inbox.state);
+        let ended = self.inbox.changed.wait_while(state, |state| !state.ended);
+        drop(ended.unwrap_or_else(PoisonError::into_inner));
+    }
+
     fn status(&self) -> String {
         match lock(&self.child).try_wait() {
             Ok(Some(status)) => ExitStatus::to_string(&status),

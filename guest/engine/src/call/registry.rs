@@ -11,25 +11,23 @@ pub(super) const SHELL_TOOL: &str = "Bash";
 /// Class of a tool that nobody has described.
 const UNKNOWN: ToolClass = ToolClass { side_effect: SideEffect::Irreversible, idempotent: false };
 
-/// Classes by tool name, and how shell commands are classified.
+/// Classes by tool name.
 #[derive(Clone, Debug, Default)]
 pub struct ToolRegistry {
     classes: BTreeMap<String, ToolClass>,
-    reference: bool,
 }
 
 impl ToolRegistry {
     /// From the entries of the files, a later one of the same name winning, and those of the options, which win over
-    /// all of them as whole entries. `reference`: shell commands are classified as the reference does.
+    /// all of them as whole entries.
     pub fn new<'f>(
         files: impl IntoIterator<Item = (&'f str, ToolClass)>,
         options: &BTreeMap<String, ToolClass>,
-        reference: bool,
     ) -> Self {
         let mut classes: BTreeMap<String, ToolClass> =
             files.into_iter().map(|(name, class)| (name.to_owned(), class)).collect();
         classes.extend(options.iter().map(|(name, class)| (name.clone(), *class)));
-        Self { classes, reference }
+        Self { classes }
     }
 
     /// The class of a tool; `command` only matters for `Bash`, whose side effect it decides whatever the entry says.
@@ -39,8 +37,7 @@ impl ToolRegistry {
         if tool != SHELL_TOOL {
             return class;
         }
-        let side_effect = if self.reference { classify::reference(command) } else { classify::command(command) };
-        ToolClass { side_effect, ..class }
+        ToolClass { side_effect: classify::command(command), ..class }
     }
 
     /// Every entry, by name.
@@ -59,7 +56,7 @@ mod tests {
     #[test]
     fn options_win_over_files_and_later_files_over_earlier_ones() {
         let options = BTreeMap::from([("b".to_owned(), WRITE)]);
-        let registry = ToolRegistry::new([("a", WRITE), ("b", READ), ("a", READ), ("mcp_*", READ)], &options, false);
+        let registry = ToolRegistry::new([("a", WRITE), ("b", READ), ("a", READ), ("mcp_*", READ)], &options);
         assert_eq!(registry.class("a", ""), READ);
         assert_eq!(registry.class("b", ""), WRITE);
         assert_eq!(registry.class("mcp_x", ""), UNKNOWN, "a key is a name, not a glob");
@@ -69,17 +66,10 @@ mod tests {
 
     #[test]
     fn an_entry_for_bash_cannot_make_rm_harmless() {
-        let registry = ToolRegistry::new([("Bash", READ)], &BTreeMap::new(), false);
+        let registry = ToolRegistry::new([("Bash", READ)], &BTreeMap::new());
         let class = registry.class("Bash", "rm -rf /");
         assert_eq!((class.side_effect, class.idempotent), (SideEffect::Irreversible, true));
         assert_eq!(registry.class("Bash", "ls").side_effect, SideEffect::Read);
         assert_eq!(registry.class("bash", "ls").side_effect, SideEffect::Irreversible);
-    }
-
-    #[test]
-    fn the_reference_misses_what_ours_sees() {
-        let holes = "find . -delete";
-        assert_eq!(ToolRegistry::new([], &BTreeMap::new(), true).class("Bash", holes).side_effect, SideEffect::Read);
-        assert_eq!(ToolRegistry::default().class("Bash", holes).side_effect, SideEffect::Irreversible);
     }
 }

@@ -52,6 +52,8 @@ pub(super) struct Check<'c> {
     pub(super) dialect: &'c Dialect,
     findings: &'c mut Findings,
     errors: usize,
+    /// Regular expressions that were met, and where.
+    patterns: Vec<(String, Span)>,
 }
 
 /// A value and whom to blame when it has no text of its own.
@@ -84,7 +86,7 @@ impl<'n> Field<'n> {
 
 impl<'c> Check<'c> {
     pub(super) fn new(dialect: &'c Dialect, findings: &'c mut Findings) -> Self {
-        Self { dialect, findings, errors: 0 }
+        Self { dialect, findings, errors: 0, patterns: Vec::new() }
     }
 
     /// Errors so far; what was built while the number grew is not to be used.
@@ -95,6 +97,16 @@ impl<'c> Check<'c> {
     /// Whether further findings are only counted, so that help for them would be work for nothing.
     pub(super) fn is_full(&self) -> bool {
         self.findings.is_full()
+    }
+
+    /// Remembers a regular expression.
+    pub(super) fn met_pattern(&mut self, pattern: &str, span: Span) {
+        self.patterns.push((pattern.to_owned(), span));
+    }
+
+    /// The regular expressions that were met.
+    pub(super) fn into_patterns(self) -> Vec<(String, Span)> {
+        self.patterns
     }
 
     pub(super) fn enter(&mut self, document: &str) {

@@ -6,7 +6,7 @@ use super::ruleset::{Expression, Leaf, Spanned};
 use super::vocabulary::{OperandKind, is_output, is_selector, meant_operator, meant_selector, operand_kind};
 use super::{lint, vocabulary};
 use crate::diagnostics::Code;
-use crate::json::Literal;
+use crate::json::{Literal, Value as JsonValue};
 use crate::options::UnknownSelectors;
 use crate::yaml::{Node, Value, shown};
 
@@ -182,6 +182,13 @@ fn operand(key: &Node, value: &Node, path: &Path<'_>, place: Place<'_>, check: &
         return None;
     }
     lint::operand(operator, kind, field, path, check);
+    if matches!(kind, Some(OperandKind::Pattern | OperandKind::Patterns)) {
+        let root = literal.root();
+        let several = root.as_list().into_iter().flat_map(|list| list.iter());
+        for pattern in several.filter_map(JsonValue::as_str).chain(root.as_str()) {
+            check.met_pattern(pattern, field.blame());
+        }
+    }
     Some(literal)
 }
 

@@ -18,7 +18,11 @@ use super::ruleset::SessionLimits;
 use super::vocabulary::refuse_names;
 use crate::diagnostics::{Code, Diagnostic, Findings, Span};
 use crate::options::Options;
+use crate::program::pattern::{Pattern, Use};
 use crate::yaml::{Node, Reader, Value, shown};
+
+/// Patterns that are checked of a rule that has other mistakes.
+const MAX_PATTERNS: usize = 100;
 
 /// Nodes that are read in the time of one rule.
 const NODES_PER_RULE: usize = 64;
@@ -265,8 +269,21 @@ impl Guard {
         let path = list.item(rule.index);
         let findings = &mut rules.findings;
         findings.enter(&rule.document);
-        let checked = rule::rule(&rule.node, &path, &rule.document, &mut Check::new(&self.dialect, findings));
+        let mut check = Check::new(&self.dialect, findings);
+        let checked = rule::rule(&rule.node, &path, &rule.document, &mut check);
+        let patterns = check.into_patterns();
         let head = rule::head(&rule.node);
+        if checked.is_none() {
+            // No later step sees this rule; what is wrong with its patterns is said now, with the rest.
+            for (pattern, span) in patterns.iter().take(MAX_PATTERNS) {
+                if let Err(error) = Pattern::compile(pattern, Use::Search) {
+                    let finding = findings.error(error.code, *span, error.in_rule(&head.id, pattern));
+                    error.help.into_iter().for_each(|help| {
+                        finding.help(help);
+                    });
+                }
+            }
+        }
         if !head.id.is_empty() {
             if let Some(first) = rules.ids.get(&head.id) {
                 findings

@@ -16,10 +16,12 @@ pub enum Number<'a> {
 }
 
 impl<'a> Number<'a> {
+    #[inline(never)]
     pub(super) fn integer(text: &'a str) -> Self {
         text.parse().map_or(Self::Big(text), Self::Int)
     }
 
+    #[inline(never)]
     pub(super) fn float(text: &str) -> Self {
         Self::Float(text.parse().unwrap_or(f64::NAN))
     }

@@ -1,22 +1,53 @@
 //! How far a text can be copied as it is: the one loop that sees every byte of every string.
 
-/// Bytes looked at together. The compiler makes one vector of them, in wasm too.
-const TOGETHER: usize = 16;
+/// One in each byte of a word, and the highest bit of each.
+const ONES: u64 = u64::from_ne_bytes([0x01; 8]);
+const HIGHEST: u64 = u64::from_ne_bytes([0x80; 8]);
 
-/// Whether a byte cannot stand for itself in a JSON string.
-const fn special(byte: u8) -> bool {
-    matches!(byte, b'"' | b'\\' | 0..=0x1f)
+/// The highest bit of each byte that cannot stand for itself in a JSON string, and perhaps of some above the lowest of
+/// those. A register full of bytes at once needs no vectors, and most strings are too short for them.
+#[inline]
+const fn special(word: u64) -> u64 {
+    // A byte is below a bound when the subtraction carries out of it. The quote, 0x22, comes to stand above the controls.
+    let quote_or_control = (word ^ (ONES * 0x02)).wrapping_sub(ONES * 0x21) & !word;
+    let from_backslash = word ^ (ONES * b'\\' as u64);
+    let backslash = from_backslash.wrapping_sub(ONES) & !from_backslash;
+    (quote_or_control | backslash) & HIGHEST
 }
 
 /// Bytes before the first that cannot stand for itself in a JSON string: quote, backslash, control character.
 #[inline]
 pub(super) fn plain(bytes: &[u8]) -> usize {
-    let (chunks, _) = bytes.as_chunks::<TOGETHER>();
-    // Without a way out on the way, so that it can be a vector.
-    let clean = |chunk: &&[u8; TOGETHER]| !chunk.iter().fold(false, |found, byte| found | special(*byte));
-    let from = chunks.iter().take_while(clean).count() * TOGETHER;
-    let rest = bytes.get(from..).unwrap_or_default();
-    from + rest.iter().position(|byte| special(*byte)).unwrap_or(rest.len())
+    let (pairs, _) = bytes.as_chunks::<16>();
+    let mut at = 0;
+    for pair in pairs {
+        let (words, _) = pair.as_chunks::<8>();
+        for word in words {
+            let found = special(u64::from_le_bytes(*word));
+            if found != 0 {
+                return at + place(found);
+            }
+            at += 8;
+        }
+    }
+    let rest = bytes.get(at..).unwrap_or_default();
+    if let Some(word) = rest.first_chunk::<8>() {
+        let found = special(u64::from_le_bytes(*word));
+        if found != 0 {
+            return at + place(found);
+        }
+        at += 8;
+    }
+    // After the end, quotes stand.
+    let rest = bytes.get(at..).unwrap_or_default();
+    let word = rest.iter().rev().fold(ONES * b'"' as u64, |word, byte| word << 8 | u64::from(*byte));
+    at + place(special(word))
+}
+
+/// The place of the lowest mark.
+#[inline]
+const fn place(marks: u64) -> usize {
+    marks.trailing_zeros() as usize / 8
 }
 
 #[cfg(test)]

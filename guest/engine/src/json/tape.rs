@@ -123,26 +123,28 @@ impl<'t> Tape<'t> {
         }
     }
 
+    #[inline]
     pub(super) fn node(&self, index: usize) -> Node {
         self.nodes.get(index).copied().unwrap_or(Node { kind: Kind::Null, start: 0, end: 0, extra: 0 })
     }
 
+    #[inline]
     pub(super) fn raw(&self, node: Node) -> &str {
         self.text.get(node.start as usize..node.end as usize).unwrap_or("null")
     }
 
+    #[inline(always)]
     pub(super) fn characters(&self, node: Node) -> &str {
-        match node.kind {
-            Kind::String => self.text.get(node.start as usize + 1..node.end as usize - 1).unwrap_or(""),
-            Kind::Escaped => {
-                let (start, end) = self.escapes.get(node.extra as usize).copied().unwrap_or((0, 0));
-                self.unescaped.get(start as usize..end as usize).unwrap_or("")
-            }
-            _ => "",
-        }
+        if node.kind == Kind::String { between_quotes(&self.text, node) } else { self.unescaped(node) }
+    }
+
+    #[cold]
+    fn unescaped(&self, node: Node) -> &str {
+        unescaped(&self.escapes, &self.unescaped, node)
     }
 
     /// The index after a node and all that is in it.
+    #[inline]
     pub(super) fn after(&self, index: usize) -> usize {
         let node = self.node(index);
         match node.kind {
@@ -311,7 +313,6 @@ fn scan(text: &str) -> Result<Scanned, ReadError> {
     let mut scanner = Scanner {
         text,
         bytes: text.as_bytes(),
-        at: 0,
         nodes: Vec::with_capacity(16 + text.len() / 16),
         escapes: Vec::new(),
         unescaped: String::new(),
@@ -320,197 +321,211 @@ fn scan(text: &str) -> Result<Scanned, ReadError> {
     Ok((scanner.nodes, scanner.escapes, scanner.unescaped))
 }
 
+/// Where it is in the text is a value that its methods take and give back, and not a member: it then stays in a register.
 struct Scanner<'t> {
     text: &'t str,
     bytes: &'t [u8],
-    at: usize,
     nodes: Vec<Node>,
     escapes: Vec<(u32, u32)>,
     unescaped: String,
 }
 
-/// What the scanner looks for next, inside the innermost open container.
-enum Expect {
-    Value,
-    /// After `[` or `{`: the first element, or the end.
-    FirstOrEnd,
-    /// After an element: a comma, or the end.
-    CommaOrEnd,
+/// Room for unescaped strings before it has to grow.
+const UNESCAPED: usize = 512;
+
+/// No list or map is open.
+const OUTSIDE: u32 = u32::MAX;
+
+const fn syntax(at: usize, what: &'static str) -> ReadError {
+    ReadError::Syntax { at, what }
 }
 
 impl Scanner<'_> {
+    /// A loop instead of recursion, so that depth costs no stack. What is open needs no memory of its own: an open list or
+    /// map keeps the one around it in `extra`.
     fn document(&mut self) -> Result<(), ReadError> {
-        // Indices of the open containers; a loop instead of recursion, so that depth costs no stack.
-        let mut open: Vec<usize> = Vec::new();
-        let mut expect = Expect::Value;
+        let (mut inner, mut map, mut depth) = (OUTSIDE, false, 0);
+        let mut at = self.space(0);
         loop {
-            self.space();
-            match expect {
-                Expect::Value => {}
-                Expect::FirstOrEnd | Expect::CommaOrEnd => {
-                    let Some(&index) = open.last() else { break };
-                    let map = self.nodes.get(index).is_some_and(|node| node.kind == Kind::Map);
-                    if self.peek() == Some(if map { b'}' } else { b']' }) {
-                        self.at += 1;
-                        open.pop();
-                        self.close(index, map)?;
-                        expect = Expect::CommaOrEnd;
+            at = match self.peek(at) {
+                Some(b'"') => self.string(at)?,
+                Some(bracket @ (b'{' | b'[')) => {
+                    if depth >= MAX_DEPTH {
+                        return Err(ReadError::TooDeep { at });
+                    }
+                    depth += 1;
+                    map = bracket == b'{';
+                    let kind = if map { Kind::Map } else { Kind::List };
+                    let around = std::mem::replace(&mut inner, self.nodes.len() as u32);
+                    self.nodes.push(Node { kind, start: at as u32, end: at as u32, extra: around });
+                    at = self.space(at + 1);
+                    if self.peek(at) != Some(if map { b'}' } else { b']' }) {
+                        if map {
+                            at = self.key(at)?;
+                        }
                         continue;
                     }
-                    if matches!(expect, Expect::CommaOrEnd) {
-                        if self.peek() != Some(b',') {
-                            return Err(self.syntax("expected a comma or the end"));
+                    at
+                }
+                Some(b't') => self.word(at, "true", Kind::True)?,
+                Some(b'f') => self.word(at, "false", Kind::False)?,
+                Some(b'n') => self.word(at, "null", Kind::Null)?,
+                Some(b'-' | b'0'..=b'9') => self.number(at)?,
+                Some(_) => return Err(syntax(at, "expected a value")),
+                None => return Err(syntax(at, "ends too early")),
+            };
+            // After a value: the next one, or the end of what it is in.
+            loop {
+                at = self.space(at);
+                if inner == OUTSIDE {
+                    let whole = at == self.bytes.len();
+                    return if whole { Ok(()) } else { Err(syntax(at, "text after the value")) };
+                }
+                match self.peek(at) {
+                    Some(b',') => {
+                        at = self.space(at + 1);
+                        if map {
+                            at = self.key(at)?;
                         }
-                        self.at += 1;
-                        self.space();
+                        break;
                     }
-                    if map {
-                        if self.peek() != Some(b'"') {
-                            return Err(self.syntax("expected a key"));
-                        }
-                        self.string()?;
-                        self.space();
-                        if self.peek() != Some(b':') {
-                            return Err(self.syntax("expected a colon"));
-                        }
-                        self.at += 1;
-                        self.space();
+                    Some(bracket) if bracket == if map { b'}' } else { b']' } => {
+                        at += 1;
+                        inner = self.close(inner, map, at)?;
+                        map = inner != OUTSIDE
+                            && self.nodes.get(inner as usize).is_some_and(|node| node.kind == Kind::Map);
+                        depth -= 1;
                     }
+                    _ => return Err(syntax(at, "expected a comma or the end")),
                 }
             }
-            match self.peek() {
-                Some(b'"') => self.string()?,
-                Some(bracket @ (b'{' | b'[')) => {
-                    if open.len() >= MAX_DEPTH {
-                        return Err(ReadError::TooDeep { at: self.at });
-                    }
-                    let kind = if bracket == b'{' { Kind::Map } else { Kind::List };
-                    open.push(self.nodes.len());
-                    self.push(kind, self.at, self.at);
-                    self.at += 1;
-                    expect = Expect::FirstOrEnd;
-                    continue;
-                }
-                Some(b't') => self.word("true", Kind::True)?,
-                Some(b'f') => self.word("false", Kind::False)?,
-                Some(b'n') => self.word("null", Kind::Null)?,
-                Some(b'-' | b'0'..=b'9') => self.number()?,
-                Some(_) => return Err(self.syntax("expected a value")),
-                None => return Err(self.syntax("ends too early")),
-            }
-            expect = Expect::CommaOrEnd;
-        }
-        if self.at < self.bytes.len() {
-            return Err(self.syntax("text after the value"));
-        }
-        Ok(())
-    }
-
-    fn peek(&self) -> Option<u8> {
-        self.bytes.get(self.at).copied()
-    }
-
-    fn space(&mut self) {
-        while matches!(self.peek(), Some(b' ' | b'\n' | b'\r' | b'\t')) {
-            self.at += 1;
         }
     }
 
-    fn syntax(&self, what: &'static str) -> ReadError {
-        ReadError::Syntax { at: self.at, what }
+    #[inline]
+    fn peek(&self, at: usize) -> Option<u8> {
+        self.bytes.get(at).copied()
     }
 
+    /// The next byte that is no space.
+    #[inline]
+    fn space(&self, mut at: usize) -> usize {
+        while matches!(self.peek(at), Some(b' ' | b'\n' | b'\r' | b'\t')) {
+            at += 1;
+        }
+        at
+    }
+
+    /// A key and its colon; gives the place of the value.
+    #[inline]
+    fn key(&mut self, at: usize) -> Result<usize, ReadError> {
+        if self.peek(at) != Some(b'"') {
+            return Err(syntax(at, "expected a key"));
+        }
+        let at = self.string(at)?;
+        let at = self.space(at);
+        if self.peek(at) != Some(b':') {
+            return Err(syntax(at, "expected a colon"));
+        }
+        Ok(self.space(at + 1))
+    }
+
+    #[inline]
     fn push(&mut self, kind: Kind, start: usize, end: usize) {
         self.nodes.push(Node { kind, start: start as u32, end: end as u32, extra: 0 });
     }
 
-    fn word(&mut self, word: &'static str, kind: Kind) -> Result<(), ReadError> {
-        let end = self.at + word.len();
-        if self.bytes.get(self.at..end) != Some(word.as_bytes()) {
-            return Err(self.syntax("expected a value"));
+    #[inline]
+    fn word(&mut self, at: usize, word: &'static str, kind: Kind) -> Result<usize, ReadError> {
+        let end = at + word.len();
+        if self.bytes.get(at..end) != Some(word.as_bytes()) {
+            return Err(syntax(at, "expected a value"));
         }
-        self.push(kind, self.at, end);
-        self.at = end;
-        Ok(())
+        self.push(kind, at, end);
+        Ok(end)
     }
 
-    fn digits(&mut self) -> Result<(), ReadError> {
-        let start = self.at;
-        while matches!(self.peek(), Some(b'0'..=b'9')) {
-            self.at += 1;
+    fn digits(&self, start: usize) -> Result<usize, ReadError> {
+        let mut at = start;
+        while matches!(self.peek(at), Some(b'0'..=b'9')) {
+            at += 1;
         }
-        if self.at == start { Err(self.syntax("expected a digit")) } else { Ok(()) }
+        if at == start { Err(syntax(at, "expected a digit")) } else { Ok(at) }
     }
 
-    fn number(&mut self) -> Result<(), ReadError> {
-        let start = self.at;
+    fn number(&mut self, start: usize) -> Result<usize, ReadError> {
+        let mut at = start;
         let mut kind = Kind::Integer;
-        if self.peek() == Some(b'-') {
-            self.at += 1;
+        if self.peek(at) == Some(b'-') {
+            at += 1;
         }
-        if self.peek() == Some(b'0') {
-            self.at += 1;
-        } else {
-            self.digits()?;
-        }
-        if self.peek() == Some(b'.') {
+        at = if self.peek(at) == Some(b'0') { at + 1 } else { self.digits(at)? };
+        if self.peek(at) == Some(b'.') {
             kind = Kind::Float;
-            self.at += 1;
-            self.digits()?;
+            at = self.digits(at + 1)?;
         }
-        if matches!(self.peek(), Some(b'e' | b'E')) {
+        if matches!(self.peek(at), Some(b'e' | b'E')) {
             kind = Kind::Float;
-            self.at += 1;
-            if matches!(self.peek(), Some(b'+' | b'-')) {
-                self.at += 1;
+            at += 1;
+            if matches!(self.peek(at), Some(b'+' | b'-')) {
+                at += 1;
             }
-            self.digits()?;
+            at = self.digits(at)?;
         }
-        self.push(kind, start, self.at);
-        Ok(())
+        self.push(kind, start, at);
+        Ok(at)
     }
 
-    fn string(&mut self) -> Result<(), ReadError> {
-        let start = self.at;
-        self.at += 1;
-        let mut plain_from = self.at;
+    /// A string from its quote on; gives the place behind it.
+    #[inline]
+    fn string(&mut self, start: usize) -> Result<usize, ReadError> {
+        let from = start + 1;
+        let at = from + plain(self.bytes.get(from..).unwrap_or_default());
+        if self.peek(at) == Some(b'"') {
+            self.push(Kind::String, start, at + 1);
+            return Ok(at + 1);
+        }
+        self.escaped_string(start, at)
+    }
+
+    /// A string with an escape, or without an end, whose characters before `at` are plain.
+    #[cold]
+    fn escaped_string(&mut self, start: usize, mut at: usize) -> Result<usize, ReadError> {
+        let mut plain_from = start + 1;
         let unescaped_from = self.unescaped.len();
+        if self.unescaped.capacity() == 0 {
+            self.unescaped.reserve((self.text.len() - start).min(UNESCAPED));
+        }
         loop {
-            match self.peek() {
+            match self.peek(at) {
                 Some(b'"') => break,
                 Some(b'\\') => {
-                    self.copy(plain_from);
-                    self.escape()?;
-                    plain_from = self.at;
+                    self.copy(plain_from, at);
+                    at = self.escape(at)?;
+                    plain_from = at;
                 }
-                Some(0..=0x1f) => return Err(self.syntax("control character in a string")),
-                Some(_) => self.at += plain(self.bytes.get(self.at..).unwrap_or_default()),
-                None => return Err(self.syntax("string without end")),
+                Some(0..=0x1f) => return Err(syntax(at, "control character in a string")),
+                Some(_) => at += plain(self.bytes.get(at..).unwrap_or_default()),
+                None => return Err(syntax(at, "string without end")),
             }
         }
-        let end = self.at + 1;
-        if plain_from == start + 1 {
-            self.push(Kind::String, start, end);
-        } else {
-            self.copy(plain_from);
-            self.escapes.push((unescaped_from as u32, self.unescaped.len() as u32));
-            let extra = self.escapes.len() as u32 - 1;
-            self.nodes.push(Node { kind: Kind::Escaped, start: start as u32, end: end as u32, extra });
-        }
-        self.at = end;
-        Ok(())
+        self.copy(plain_from, at);
+        self.escapes.push((unescaped_from as u32, self.unescaped.len() as u32));
+        let extra = self.escapes.len() as u32 - 1;
+        self.nodes.push(Node { kind: Kind::Escaped, start: start as u32, end: at as u32 + 1, extra });
+        Ok(at + 1)
     }
 
-    fn copy(&mut self, from: usize) {
-        if let Some(run) = self.text.get(from..self.at) {
+    fn copy(&mut self, from: usize, to: usize) {
+        if let Some(run) = self.text.get(from..to) {
             self.unescaped.push_str(run);
         }
     }
 
-    fn escape(&mut self) -> Result<(), ReadError> {
-        let at = self.at;
-        self.at += 1;
-        let plain = match self.peek() {
+    /// An escape from its backslash on; gives the place behind it.
+    fn escape(&mut self, backslash: usize) -> Result<usize, ReadError> {
+        let at = backslash + 1;
+        let character = match self.peek(at) {
             Some(b'"') => '"',
             Some(b'\\') => '\\',
             Some(b'/') => '/',
@@ -519,75 +534,78 @@ impl Scanner<'_> {
             Some(b'n') => '\n',
             Some(b'r') => '\r',
             Some(b't') => '\t',
-            Some(b'u') => {
-                self.at += 1;
-                let first = self.hex4()?;
-                let code = match first {
-                    0xd800..=0xdbff => {
-                        if self.bytes.get(self.at..self.at + 2) != Some(b"\\u") {
-                            return Err(ReadError::LoneSurrogate { at });
-                        }
-                        self.at += 2;
-                        let second = self.hex4()?;
-                        if !(0xdc00..=0xdfff).contains(&second) {
-                            return Err(ReadError::LoneSurrogate { at });
-                        }
-                        0x10000 + ((first - 0xd800) << 10) + (second - 0xdc00)
-                    }
-                    other => other,
-                };
-                self.unescaped.push(char::from_u32(code).ok_or(ReadError::LoneSurrogate { at })?);
-                return Ok(());
-            }
-            _ => return Err(self.syntax("unknown escape")),
+            Some(b'u') => return self.code_point(backslash),
+            _ => return Err(syntax(at, "unknown escape")),
         };
-        self.unescaped.push(plain);
-        self.at += 1;
-        Ok(())
+        self.unescaped.push(character);
+        Ok(at + 1)
     }
 
-    fn hex4(&mut self) -> Result<u32, ReadError> {
+    /// `\uXXXX`, twice for what is not in the basic plane.
+    fn code_point(&mut self, backslash: usize) -> Result<usize, ReadError> {
+        let mut at = backslash + 6;
+        let mut code = self.hex4(backslash + 2)?;
+        if (0xd800..=0xdbff).contains(&code) {
+            if self.bytes.get(at..at + 2) != Some(b"\\u") {
+                return Err(ReadError::LoneSurrogate { at: backslash });
+            }
+            let second = self.hex4(at + 2)?;
+            if !(0xdc00..=0xdfff).contains(&second) {
+                return Err(ReadError::LoneSurrogate { at: backslash });
+            }
+            code = 0x10000 + ((code - 0xd800) << 10) + (second - 0xdc00);
+            at += 6;
+        }
+        self.unescaped.push(char::from_u32(code).ok_or(ReadError::LoneSurrogate { at: backslash })?);
+        Ok(at)
+    }
+
+    fn hex4(&self, at: usize) -> Result<u32, ReadError> {
         let mut code = 0;
-        for _ in 0..4 {
-            let digit = self.peek().and_then(|byte| char::from(byte).to_digit(16));
-            code = code * 16 + digit.ok_or_else(|| self.syntax("expected four hex digits"))?;
-            self.at += 1;
+        for at in at..at + 4 {
+            let digit = self.peek(at).and_then(|byte| char::from(byte).to_digit(16));
+            code = code * 16 + digit.ok_or_else(|| syntax(at, "expected four hex digits"))?;
         }
         Ok(code)
     }
 
-    fn close(&mut self, index: usize, map: bool) -> Result<(), ReadError> {
+    /// Ends a list or map before `at`, and gives the one around it.
+    fn close(&mut self, index: u32, map: bool, at: usize) -> Result<u32, ReadError> {
         let after = self.nodes.len() as u32;
-        if let Some(node) = self.nodes.get_mut(index) {
-            node.end = self.at as u32;
-            node.extra = after;
+        let Some(node) = self.nodes.get_mut(index as usize) else { return Ok(OUTSIDE) };
+        node.end = at as u32;
+        let around = std::mem::replace(&mut node.extra, after);
+        // Most maps of a call have one or two keys.
+        if map && after > index + 3 {
+            self.refuse_duplicates(index as usize)?;
         }
-        if map { self.refuse_duplicates(index) } else { Ok(()) }
+        Ok(around)
     }
 
     fn refuse_duplicates(&self, index: usize) -> Result<(), ReadError> {
-        let first = index + 1;
-        // Most maps of a call have one or two keys.
-        if self.nodes.len() <= first + 2 {
-            return Ok(());
-        }
-        let mut keys = std::iter::successors(Some(first), |key| Some(self.after(key + 1)))
+        let mut keys = std::iter::successors(Some(index + 1), |key| Some(self.after(key + 1)))
             .take_while(|key| *key < self.nodes.len())
             .map(|key| self.characters(key));
-        // Most maps have few keys, and need no allocation.
+        // Most maps have few keys, and need no allocation; and keys that differ mostly differ in length or at an end.
         let mut few = [""; PAIRWISE_KEYS];
+        let mut seen = 0_u64;
         let mut count = 0;
-        for (place, key) in few.iter_mut().zip(&mut keys) {
-            (*place, count) = (key, count + 1);
+        let mut duplicate = false;
+        for (place, key) in (&mut keys).take(PAIRWISE_KEYS).enumerate() {
+            let mark = 1 << (fingerprint(key.as_bytes()) % 64);
+            if seen & mark != 0 {
+                duplicate |= few.get(..place).is_some_and(|before| before.contains(&key));
+            }
+            seen |= mark;
+            few.get_mut(place).into_iter().for_each(|own| *own = key);
+            count = place + 1;
         }
-        let few = few.get(..count).unwrap_or_default();
-        let duplicate = if let Some(further) = keys.next() {
+        if let Some(further) = keys.next() {
+            let few = few.get(..count).unwrap_or_default();
             let mut all: Vec<&str> = few.iter().copied().chain([further]).chain(keys).collect();
             all.sort_unstable();
-            all.windows(2).any(|pair| pair.first() == pair.last())
-        } else {
-            few.iter().enumerate().any(|(place, one)| few.iter().skip(place + 1).any(|other| one == other))
-        };
+            duplicate |= all.windows(2).any(|pair| pair.first() == pair.last());
+        }
         if duplicate {
             let at = self.nodes.get(index).map_or(0, |node| node.start as usize);
             return Err(ReadError::DuplicateKey { at });
@@ -595,24 +613,43 @@ impl Scanner<'_> {
         Ok(())
     }
 
+    #[inline(always)]
     fn characters(&self, index: usize) -> &str {
-        let Some(node) = self.nodes.get(index) else { return "" };
-        match node.kind {
-            Kind::String => self.text.get(node.start as usize + 1..node.end as usize - 1).unwrap_or(""),
-            Kind::Escaped => {
-                let (from, to) = self.escapes.get(node.extra as usize).copied().unwrap_or((0, 0));
-                self.unescaped.get(from as usize..to as usize).unwrap_or("")
-            }
-            _ => "",
+        match self.nodes.get(index) {
+            Some(node) if node.kind == Kind::String => between_quotes(self.text, *node),
+            Some(node) => unescaped(&self.escapes, &self.unescaped, *node),
+            None => "",
         }
     }
 
+    #[inline]
     fn after(&self, index: usize) -> usize {
         match self.nodes.get(index) {
             Some(node) if matches!(node.kind, Kind::List | Kind::Map) => node.extra as usize,
             _ => index + 1,
         }
     }
+}
+
+/// The characters of a [`Kind::String`].
+#[inline(always)]
+fn between_quotes(text: &str, node: Node) -> &str {
+    text.get(node.start as usize + 1..(node.end as usize).wrapping_sub(1)).unwrap_or("")
+}
+
+/// The characters of a [`Kind::Escaped`]; nothing for what is no string.
+#[cold]
+fn unescaped<'t>(escapes: &[(u32, u32)], unescaped: &'t str, node: Node) -> &'t str {
+    let place = (node.kind == Kind::Escaped).then_some(node.extra as usize);
+    let (start, end) = place.and_then(|place| escapes.get(place)).copied().unwrap_or((0, 0));
+    unescaped.get(start as usize..end as usize).unwrap_or("")
+}
+
+/// A number that is the same for equal keys, and mostly another one for others.
+#[inline]
+pub(crate) fn fingerprint(key: &[u8]) -> u32 {
+    let byte = |byte: Option<&u8>| u32::from(byte.copied().unwrap_or_default());
+    (key.len() as u32).wrapping_mul(13) ^ byte(key.first()) ^ byte(key.last()).wrapping_mul(5)
 }
 
 #[cfg(test)]

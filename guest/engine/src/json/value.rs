@@ -30,6 +30,13 @@ pub struct List<'a> {
     index: usize,
 }
 
+/// A value on a tape that was not looked at yet.
+#[derive(Clone, Copy)]
+pub struct Unread<'a> {
+    tape: &'a Tape<'a>,
+    index: usize,
+}
+
 /// A map on a tape. Keys are unique.
 #[derive(Clone, Copy)]
 pub struct Map<'a> {
@@ -38,6 +45,7 @@ pub struct Map<'a> {
 }
 
 impl<'a> Value<'a> {
+    #[inline]
     pub(super) fn at(tape: &'a Tape<'a>, index: usize) -> Self {
         let node = tape.node(index);
         match node.kind {
@@ -173,6 +181,21 @@ impl<'a> List<'a> {
     }
 }
 
+impl<'a> Unread<'a> {
+    /// The value.
+    #[inline]
+    #[must_use]
+    pub fn read(self) -> Value<'a> {
+        Value::at(self.tape, self.index)
+    }
+}
+
+impl std::fmt::Debug for Unread<'_> {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.read().fmt(formatter)
+    }
+}
+
 impl Map<'_> {
     /// The map without keys.
     #[must_use]
@@ -187,6 +210,7 @@ impl Map<'_> {
 }
 
 impl<'a> Map<'a> {
+    #[inline]
     fn entries(self) -> impl Iterator<Item = (&'a str, usize)> {
         let end = self.tape.after(self.index);
         let mut next = self.index + 1;
@@ -200,7 +224,14 @@ impl<'a> Map<'a> {
         })
     }
 
+    /// Keys and values in the order of the text, for who wants few of the values.
+    #[inline]
+    pub fn unread(self) -> impl Iterator<Item = (&'a str, Unread<'a>)> {
+        self.entries().map(move |(key, index)| (key, Unread { tape: self.tape, index }))
+    }
+
     /// Keys and values in the order of the text.
+    #[inline]
     pub fn iter(self) -> impl Iterator<Item = (&'a str, Value<'a>)> {
         self.entries().map(move |(key, index)| (key, Value::at(self.tape, index)))
     }

@@ -9,9 +9,20 @@ const HEX: [char; 16] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 
 pub fn string(out: &mut String, text: &str) {
     out.reserve(text.len() + 2);
     out.push('"');
-    let mut rest = text;
+    let clean = plain(text.as_bytes());
+    if clean == text.len() {
+        out.push_str(text);
+        out.push('"');
+    } else {
+        escaped(out, text, clean);
+    }
+}
+
+/// The rest of a string, its end quote included, whose first `clean` bytes need no escape.
+#[cold]
+fn escaped(out: &mut String, mut rest: &str, mut clean: usize) {
     loop {
-        let (copied, special) = rest.split_at_checked(plain(rest.as_bytes())).unwrap_or((rest, ""));
+        let (copied, special) = rest.split_at_checked(clean).unwrap_or((rest, ""));
         out.push_str(copied);
         let Some(byte) = special.bytes().next() else { break };
         match byte {
@@ -27,8 +38,24 @@ pub fn string(out: &mut String, text: &str) {
             }
         }
         rest = special.get(1..).unwrap_or_default();
+        clean = plain(rest.as_bytes());
     }
     out.push('"');
+}
+
+/// Appends an integer.
+fn decimal(out: &mut String, mut number: u64) {
+    let mut digits = [b'0'; 20];
+    let mut count = 0;
+    for digit in digits.iter_mut().rev() {
+        *digit = b'0' + (number % 10) as u8;
+        number /= 10;
+        count += 1;
+        if number == 0 {
+            break;
+        }
+    }
+    out.extend(digits.iter().skip(digits.len() - count).map(|digit| char::from(*digit)));
 }
 
 /// Appends a value. Numbers that are not on a tape of JSON text (`.inf`) become `null`.
@@ -121,8 +148,7 @@ impl Object<'_> {
 
     /// An integer member.
     pub fn number(&mut self, key: &str, number: u64) {
-        use std::fmt::Write as _;
-        let _ = write!(self.key(key), "{number}");
+        decimal(self.key(key), number);
     }
 
     /// An object member.

@@ -71,7 +71,7 @@ pub(super) fn decide(rules: &Rules, text: &str, mut ticket: Ticket, now: u64) ->
         }
     }
     let by_rules = ticket.ask.as_ref().is_some_and(|ask| ask.stage.is_none());
-    let judgement = if rules.options.reference() && ticket.step == Stage::Settle && by_rules {
+    let mut judgement = if rules.options.reference() && ticket.step == Stage::Settle && by_rules {
         // In the reference an approval that a rule asked for ends the matter (engine.md §16 row 3).
         Judgement::allowed(rules)
     } else {
@@ -89,6 +89,7 @@ pub(super) fn decide(rules: &Rules, text: &str, mut ticket: Ticket, now: u64) ->
         round.write_workflow(workflow, call.session_id, stored, &state);
         return Step::Ask(round.into_inquiry(ticket));
     }
+    judgement.notices = gates::notices(&ticket.facts);
     Step::Done(conclude(rules, &subject, ticket, judgement, now))
 }
 
@@ -335,6 +336,9 @@ pub(super) fn decision(
         let asked = ticket.ask.as_ref().and_then(|ask| ask.workflow.as_deref().map(RawValue::get));
         if let Some(snapshot) = word.or(asked) {
             detail.raw("workflow", snapshot);
+        }
+        if !judgement.notices.is_empty() {
+            detail.raw("notices", &crate::json::write::strings(judgement.notices));
         }
         if let Some(error) = &judgement.error_detail {
             detail.string("error_detail", &log.redactor.text(error));

@@ -185,8 +185,11 @@ fn done(
         Some(Err(why)) => (counters.executions, Some(why.as_str())),
         None => (counters.executions, None),
     };
-    let unrecorded = recorded.and_then(|recorded| recorded.as_ref().err());
-    let trouble = trouble.or(unrecorded.map(String::as_str));
+    let unrecorded = recorded.and_then(|recorded| match recorded {
+        Ok(done) => done.trouble.as_deref(),
+        Err(error) => Some(error.as_str()),
+    });
+    let trouble = trouble.or(unrecorded);
     let error = trouble.or(success.as_ref().err().map(String::as_str));
     let trouble = ticket.facts.failed.as_ref().map_or(error, |trouble| Some(trouble.detail.as_str()));
     let succeeded = *success == Ok(true);
@@ -224,6 +227,10 @@ fn done(
         detail.number("execs", executions);
         if let Some(snapshot) = &snapshot {
             detail.raw("workflow", snapshot.get());
+        }
+        let notices = gates::notices(&ticket.facts);
+        if !notices.is_empty() {
+            detail.raw("notices", &crate::json::write::strings(notices));
         }
         if let Some(trouble) = trouble {
             detail.string("error_detail", &rules.redactor.text(trouble));

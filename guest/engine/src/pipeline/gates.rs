@@ -31,6 +31,17 @@ pub const SOURCE: &str = "workflow";
 /// `decision_name` of a workflow that could not be evaluated.
 pub const ERROR: &str = "workflow_error";
 
+/// Notice of a decision or conclusion: the workflow's state went into a store without versions, where between the last
+/// look and the write somebody else may still have written. Hosts warn about it once.
+pub const UNVERSIONED: &str = "workflow_store_unversioned";
+
+/// The notices about how a state was written.
+#[must_use]
+pub fn notices(facts: &Facts) -> &'static [&'static str] {
+    let blind = matches!(&facts.workflow, Some(Ok(stored)) if stored.written && stored.unversioned());
+    if blind { &[UNVERSIONED] } else { &[] }
+}
+
 /// What a workflow says, and the state it leaves.
 #[derive(Debug)]
 pub struct Gated {
@@ -59,8 +70,7 @@ pub fn judge(
     if let Some(stage) = approved.filter(|stage| *stage == state.active_stage) {
         operations::approve(workflow, &mut state, stage).map_err(|unknown| Stuck::Error(unknown.to_string()))?;
     }
-    let closed = rules.options.after_completion == AfterCompletion::Block && !rules.options.reference();
-    let walk = Walk { workflow, call, commands: &facts.commands, exec_env: &rules.options.exec_env, closed };
+    let walk = walk(rules, workflow, call, facts);
     let evaluation = walk.evaluate(&mut state)?;
     advance::apply_status(&mut state, &evaluation, call, &at);
     let changed = state != before;
@@ -94,6 +104,8 @@ pub struct Recorded {
     pub valid: bool,
     /// The workflow is completed now.
     pub completed: Option<Move>,
+    /// Why it cannot be told whether it is.
+    pub trouble: Option<String>,
 }
 
 /// Records a success in the stage that let the call run.
@@ -112,11 +124,26 @@ pub fn record(
     // `run()` of the reference never passes a result.
     let result = Some(result).filter(|_| !rules.options.reference());
     if !evidence::record(&mut state, stage, call, result, &at) {
-        return Ok(Recorded { state, valid: false, completed: None });
+        return Ok(Recorded { state, valid: false, completed: None, trouble: None });
     }
-    let walk = Walk { workflow, call, commands: &facts.commands, exec_env: &rules.options.exec_env, closed: false };
-    let completed = walk.complete_after_success(&mut state, stage)?;
-    Ok(Recorded { state, valid: true, completed })
+    match walk(rules, workflow, call, facts).complete_after_success(&mut state, stage) {
+        Ok(completed) => Ok(Recorded { state, valid: true, completed, trouble: None }),
+        // The evidence is there, whether or not it can be told what follows from it.
+        Err(Stuck::Error(trouble)) => Ok(Recorded { state, valid: true, completed: None, trouble: Some(trouble) }),
+        Err(ask) => Err(ask),
+    }
+}
+
+fn walk<'w>(rules: &'w Rules, workflow: &'w Workflow, call: &'w Call<'w>, facts: &'w Facts) -> Walk<'w> {
+    let reference = rules.options.reference();
+    Walk {
+        workflow,
+        call,
+        commands: &facts.commands,
+        exec_env: &rules.options.exec_env,
+        closed: rules.options.after_completion == AfterCompletion::Block && !reference,
+        checks_decide: reference,
+    }
 }
 
 fn stored(workflow: &Workflow, call: &Call<'_>, facts: &Facts) -> Result<(State, String), Stuck> {

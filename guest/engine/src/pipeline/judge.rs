@@ -35,6 +35,8 @@ pub struct Judgement {
     pub candidates: Vec<Candidate>,
     /// What the workflow said, when it was its turn.
     pub gated: Option<Gated>,
+    /// What people who run the guard should know; see [`super::gates::UNVERSIONED`].
+    pub notices: &'static [&'static str],
     /// The verdict comes from a broken evaluation.
     pub policy_error: bool,
     /// In the words of whoever failed; for operators, not for the agent.
@@ -484,6 +486,7 @@ impl Judgement {
             observed: Vec::new(),
             candidates: Vec::new(),
             gated: None,
+            notices: &[],
             policy_error: false,
             error_detail: None,
         }

@@ -22,8 +22,8 @@ pub fn settle(rules: &Rules, text: &str, ticket: &str, approval: ApprovalOutcome
         let error = super::ticket::TicketError::Unreadable;
         return Step::Done(super::fault::mixed_up(rules, text, error, now));
     };
-    // A verdict after the deadline is none.
-    let late = now > pending.deadline_ms;
+    // A verdict after the deadline is none. That nobody could be asked is not silence, at any time: it blocks.
+    let late = now > pending.deadline_ms && approval.verdict != ApprovalVerdict::Unreachable;
     let timed_out = late || approval.verdict == ApprovalVerdict::TimedOut;
     let agreed = if timed_out { pending.allow_on_timeout } else { approval.verdict == ApprovalVerdict::Approved };
     if !agreed {

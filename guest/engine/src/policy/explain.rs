@@ -4,7 +4,7 @@ use super::preparation::{Preparation, Progress};
 use super::summary;
 use crate::diagnostics::{Diagnostic, Failure, Severity};
 use crate::documents::load::Loader;
-use crate::documents::{Document, serialize, templates};
+use crate::documents::{self, Document, serialize, templates};
 use crate::inquiry::{Answer, Link, Question};
 use crate::json::Json;
 use crate::json::write::Object;
@@ -13,9 +13,13 @@ use crate::options::Options;
 /// Slices are for hosts with one thread; here all is done at once.
 const ALL: u32 = u32::MAX;
 
-/// All findings of all documents, in one go. Empty: they load without a remark.
+/// All findings of all documents, in one go. Empty: they load without a remark. A workflow may also be checked alone.
 #[must_use]
 pub fn check(rulesets: &[Document], workflow: Option<&Document>, options: &str) -> Vec<Diagnostic> {
+    if let (true, Some(workflow), Ok(options)) = (rulesets.is_empty(), workflow, Options::read(options)) {
+        let loaded = documents::workflow::load(&workflow.name, &workflow.text, options.exec_enabled);
+        return loaded.map_or_else(|findings| findings, |(_, warnings)| warnings);
+    }
     match prepare(rulesets, workflow, options) {
         Ok(policy) => policy.rules.warnings.clone(),
         Err(failure) if failure.diagnostics.is_empty() => vec![Diagnostic {
@@ -30,11 +34,18 @@ pub fn check(rulesets: &[Document], workflow: Option<&Document>, options: &str) 
     }
 }
 
-/// Rules, tools, limits, what a host must be able to answer, and the variables that `env` has to hold.
+/// Rules, tools, limits, what a host must be able to answer, and the variables that `env` has to hold. Of a workflow without
+/// rulesets: its stages.
 ///
 /// # Errors
 /// Options or documents that do not load.
 pub fn describe(rulesets: &[Document], workflow: Option<&Document>, options: &str) -> Result<Json, Failure> {
+    if let (true, Some(workflow)) = (rulesets.is_empty(), workflow) {
+        let options = Options::read(options)?;
+        let loaded = documents::workflow::load(&workflow.name, &workflow.text, options.exec_enabled);
+        let (workflow, warnings) = loaded.map_err(Failure::documents)?;
+        return Ok(summary::of_workflow(&workflow, &warnings));
+    }
     prepare(rulesets, workflow, options).map(|policy| policy.summary())
 }
 

@@ -244,7 +244,6 @@ impl Binding {
             registry: ToolRegistry::new(
                 composition.tools.iter().map(|(name, class)| (name.as_str(), *class)),
                 &options.tools,
-                false,
             ),
             redactor: Arc::new(redactor),
             workflow,

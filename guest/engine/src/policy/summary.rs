@@ -54,6 +54,16 @@ pub(super) fn write(rules: &Rules) -> Json {
     out
 }
 
+/// `documents.describe` of a workflow alone.
+pub(super) fn of_workflow(workflow: &Workflow, warnings: &[Diagnostic]) -> Json {
+    let mut out = String::new();
+    Object::write(&mut out, |summary| {
+        summary.object("workflow", |out| describe(workflow, out));
+        summary.raw("warnings", &diagnostics(warnings));
+    });
+    out
+}
+
 /// The stages, as people would draw them.
 fn describe(workflow: &Workflow, out: &mut Object<'_>) {
     out.string("name", &workflow.name);

@@ -42,9 +42,6 @@ pub const OPERATORS: [&str; 15] = [
 /// needs them all.
 pub(crate) const MAX_PROGRAMS: u64 = 1_000_000;
 
-/// Longest part of a pattern that a finding shows, in code points.
-const SHOWN_PATTERN: usize = 100;
-
 /// Compiles a composition bit by bit, so that a host with one thread is not blocked.
 #[derive(Debug)]
 pub struct Compiler {
@@ -346,16 +343,7 @@ impl Compiler {
             self.patterns.insert(key, compiled.clone());
             compiled
         });
-        result
-            .map_err(|error| {
-                let mut shown: String = source.chars().take(SHOWN_PATTERN).collect();
-                if shown.len() < source.len() {
-                    shown.push('…');
-                }
-                let message = format!("rule `{}`: regex `{shown}`: {}", rule.id, error.message);
-                self.error(rule, error.code, span, message, error.help);
-            })
-            .ok()
+        result.map_err(|error| self.error(rule, error.code, span, error.in_rule(&rule.id, source), error.help)).ok()
     }
 
     fn error(&mut self, rule: &ruleset::Rule, code: Code, span: Span, message: String, help: Option<String>) {

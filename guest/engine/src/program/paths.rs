@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use super::selector::{Path, Resolved, Root, TEXT_KEY, text_result};
 use crate::call::Subject;
-use crate::json::{Map, Value};
+use crate::json::{Map, Value, fingerprint};
 
-/// Above so many keys in a tree, the keys of the map are looked up in it instead of the other way round.
+/// Up to so many keys in a tree are looked at one after the other.
 const FEW: usize = 8;
 
 /// Paths from one root.
@@ -20,6 +20,8 @@ pub(super) struct Paths {
 struct Tree {
     /// Sorted by key.
     children: Box<[(Box<str>, Tree)]>,
+    /// A bit for the fingerprint of each key: most keys of a call that no rule asks for need no look-up.
+    marks: u64,
     /// The field whose path ends here.
     field: Option<u32>,
 }
@@ -57,18 +59,18 @@ impl Paths {
 
 impl Tree {
     fn walk<'v>(&self, map: Map<'v>, found: &mut impl FnMut(u32, Resolved<'v>)) {
-        if self.children.len() <= FEW {
-            for (key, child) in &self.children {
-                if let Some(value) = map.get(key) {
-                    child.enter(value, found);
-                }
+        for (key, value) in map.unread() {
+            if self.marks & mark(key) == 0 {
+                continue;
             }
-            return;
-        }
-        for (key, value) in map.iter() {
-            let place = self.children.binary_search_by(|(own, _)| (**own).cmp(key));
-            if let Some((_, child)) = place.ok().and_then(|place| self.children.get(place)) {
-                child.enter(value, found);
+            let child = if self.children.len() <= FEW {
+                self.children.iter().find(|(own, _)| **own == *key)
+            } else {
+                let place = self.children.binary_search_by(|(own, _)| (**own).cmp(key));
+                place.ok().and_then(|place| self.children.get(place))
+            };
+            if let Some((_, child)) = child {
+                child.enter(value.read(), found);
             }
         }
     }
@@ -96,7 +98,13 @@ struct Draft {
 
 impl Draft {
     fn finish(self) -> Tree {
+        let marks = self.children.keys().fold(0, |marks, key| marks | mark(key));
         let children = self.children.into_iter().map(|(key, draft)| (key, draft.finish())).collect();
-        Tree { children, field: self.field }
+        Tree { children, marks, field: self.field }
     }
+}
+
+#[inline]
+fn mark(key: &str) -> u64 {
+    1 << (fingerprint(key.as_bytes()) % 64)
 }

@@ -38,6 +38,9 @@ pub const MAX_PATTERN: usize = 10_000;
 /// A text above so many bytes is not searched: the rule's policy error (engine.md §3.3).
 pub const MAX_SUBJECT: usize = 1024 * 1024;
 
+/// Longest part of a pattern that a finding shows, in code points.
+const SHOWN_PATTERN: usize = 100;
+
 /// Deepest nesting of groups.
 const MAX_NESTING: usize = 100;
 
@@ -107,6 +110,16 @@ impl PatternError {
 }
 
 impl PatternError {
+    /// What a finding says of it: the rule, as much of the pattern as can be shown, and what is wrong.
+    #[must_use]
+    pub fn in_rule(&self, rule: &str, source: &str) -> String {
+        let mut shown: String = source.chars().take(SHOWN_PATTERN).collect();
+        if shown.len() < source.len() {
+            shown.push('…');
+        }
+        format!("rule `{rule}`: regex `{shown}`: {}", self.message)
+    }
+
     /// One pattern more than a policy may hold.
     pub(crate) fn too_many() -> Self {
         let mut error = Self::unsupported("a pattern that makes the patterns of the policy too large together", 0);

@@ -8,8 +8,9 @@ use crate::inquiry::Link;
 /// So many links are followed on one path; then it is a loop.
 const MAX_LINKS: usize = 40;
 
-/// So many bytes of paths are looked up for one call or one rule.
-pub(super) const MAX_WALKED_BYTES: usize = 16 * 1024 * 1024;
+/// So many bytes of paths are looked up for one call or one rule: enough for one path of two thousand components, each of
+/// which is looked up with all before it, or for thousands of paths as there are.
+pub(super) const MAX_WALKED_BYTES: usize = 4 * 1024 * 1024;
 
 /// What is known of paths: absolute, without `.`, `..`, doubled or trailing slashes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

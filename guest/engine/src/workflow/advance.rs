@@ -49,6 +49,8 @@ pub struct Walk<'w> {
     pub exec_env: &'w [String],
     /// A completed workflow permits nothing more, as if its last stage were terminal.
     pub closed: bool,
+    /// A failing check always has the last word, as in the reference (engine.md §16 row 22).
+    pub checks_decide: bool,
 }
 
 /// Why a stage does not let a call run.
@@ -134,7 +136,7 @@ impl Walk<'_> {
                 Completion::Says(evaluation) => Some(evaluation),
             });
         };
-        if next.is_none() {
+        if next.is_none() || (self.checks_decide && invalid.check_must_match.is_some()) {
             return Ok(Some(invalid.evaluation));
         }
         let claimed = next.is_some_and(|next| next.claims(self.call.tool, self.call.bash_command));
@@ -149,9 +151,12 @@ impl Walk<'_> {
         }
         Ok(match self.completion(state, stage, next)? {
             Completion::Complete => None,
-            Completion::Says(said) if said.action == Action::Block && invalid.check_must_match == Some(false) => {
-                // A call that is forbidden here is told so, whatever else is missing.
-                let _ = said;
+            // What is forbidden here is forbidden, whatever else this stage still waits for.
+            Completion::Says(said)
+                if said.action == Action::Block
+                    && said.stage.as_deref() == Some(&stage.id)
+                    && invalid.check_must_match == Some(false) =>
+            {
                 Some(invalid.evaluation)
             }
             Completion::Says(evaluation) => Some(evaluation),

@@ -12,8 +12,8 @@ use std::collections::BTreeMap;
 
 use edictum_engine::documents::Document;
 use edictum_engine::inquiry::{
-    Answer, ApprovalOutcome, ApprovalVerdict, Conclusion, Decision, Entry, Inquiry, Link, Operation, Outcome, Question,
-    Step, ToolOutcome, Verdict,
+    Answer, ApprovalOutcome, ApprovalVerdict, CommandResult, Conclusion, Decision, Entry, Inquiry, Link, Operation,
+    Outcome, Question, Step, ToolOutcome, Verdict,
 };
 use edictum_engine::policy::{Policy, Preparation, Progress};
 use serde_json::Value;
@@ -24,6 +24,13 @@ pub const NOW: u64 = 1_795_329_107_833;
 pub struct Guard {
     pub policy: Policy,
     pub store: BTreeMap<String, String>,
+    /// Versions of keys; none: the store has no versions.
+    pub versions: Option<BTreeMap<String, u64>>,
+    /// Somebody else who writes the same store, once, right before the next put.
+    pub rival: Option<(String, String)>,
+    /// Commands that have been run, and what they do.
+    pub ran: Vec<Vec<String>>,
+    pub command: fn(&[String]) -> Result<CommandResult, String>,
     /// The store cannot be asked.
     pub store_down: bool,
     pub links: BTreeMap<String, Link>,
@@ -36,12 +43,17 @@ pub struct Guard {
 }
 
 pub fn policy(rulesets: &[&str], options: &str) -> Policy {
+    policy_with(rulesets, None, options)
+}
+
+pub fn policy_with(rulesets: &[&str], workflow: Option<&str>, options: &str) -> Policy {
     let documents = rulesets
         .iter()
         .enumerate()
         .map(|(index, text)| Document { name: format!("file{index}.yaml"), text: (*text).to_owned() })
         .collect();
-    let mut preparation = Preparation::new(documents, None, options.to_owned());
+    let workflow = workflow.map(|text| Document { name: "workflow.yaml".to_owned(), text: text.to_owned() });
+    let mut preparation = Preparation::new(documents, workflow, options.to_owned());
     loop {
         match preparation.advance(7).unwrap_or_else(|failure| panic!("{failure}: {:#?}", failure.diagnostics)) {
             Progress::More => {}
@@ -59,9 +71,17 @@ pub fn policy(rulesets: &[&str], options: &str) -> Policy {
 
 impl Guard {
     pub fn new(rulesets: &[&str], options: &str) -> Self {
+        Self::with(policy(rulesets, options))
+    }
+
+    pub fn with(policy: Policy) -> Self {
         Self {
-            policy: policy(rulesets, options),
+            policy,
             store: BTreeMap::new(),
+            versions: Some(BTreeMap::new()),
+            rival: None,
+            ran: Vec::new(),
+            command: |_| Err("no commands here".to_owned()),
             store_down: false,
             links: BTreeMap::new(),
             hooks: BTreeMap::new(),
@@ -160,7 +180,38 @@ impl Guard {
             Question::Hooks(calls) => Answer::Hooks(
                 calls.iter().map(|call| self.hooks.get(&call.name).cloned().unwrap_or(Ok(Verdict::Pass))).collect(),
             ),
-            Question::Command(_) => Answer::Failed("no commands here".to_owned()),
+            Question::Command(line) => {
+                self.ran.push(line.argv.clone());
+                Answer::Command((self.command)(&line.argv))
+            }
+        }
+    }
+
+    fn entry(&self, key: &str) -> Entry {
+        let version = self.versions.as_ref().map(|versions| versions.get(key).copied().unwrap_or(0).to_string());
+        Entry { value: self.store.get(key).cloned(), version }
+    }
+
+    fn write(&mut self, key: &str, value: String) {
+        self.store.insert(key.to_owned(), value);
+        if let Some(versions) = &mut self.versions {
+            *versions.entry(key.to_owned()).or_default() += 1;
+        }
+    }
+
+    pub fn operate(&mut self, command: &str) -> Result<(Value, Vec<String>), String> {
+        let mut step = self.policy.operate("s", command, NOW);
+        loop {
+            match step {
+                Step::Done(Ok(operated)) => {
+                    return Ok((serde_json::from_str(&operated.state).unwrap(), operated.events));
+                }
+                Step::Done(Err(failure)) => return Err(failure.code),
+                Step::Ask(Inquiry { ticket, questions }) => {
+                    let answers = self.answer(questions);
+                    step = self.policy.resume_operate(&ticket, answers, NOW);
+                }
+            }
         }
     }
 
@@ -168,21 +219,27 @@ impl Guard {
         if self.store_down {
             return Outcome::Failed("down".to_owned());
         }
-        let done = |value: Option<&String>| Outcome::Done(Entry { value: value.cloned(), version: None });
         match operation {
-            Operation::Get(key) => done(self.store.get(&key)),
+            Operation::Get(key) => Outcome::Done(self.entry(&key)),
             Operation::Increment { key, amount } => {
                 let count: u64 = self.store.get(&key).map_or(0, |value| value.parse().unwrap());
-                self.store.insert(key.clone(), (count + u64::from(amount)).to_string());
-                done(self.store.get(&key))
+                self.write(&key, (count + u64::from(amount)).to_string());
+                Outcome::Done(self.entry(&key))
             }
-            Operation::Put { key, value, .. } => {
-                self.store.insert(key.clone(), value);
-                done(self.store.get(&key))
+            Operation::Put { key, value, expected } => {
+                if let Some((key, value)) = self.rival.take() {
+                    self.write(&key, value);
+                }
+                let present = self.entry(&key);
+                if expected.is_some() && expected != present.version {
+                    return Outcome::Conflict(present);
+                }
+                self.write(&key, value);
+                Outcome::Done(self.entry(&key))
             }
             Operation::Delete(key) => {
                 self.store.remove(&key);
-                done(None)
+                Outcome::Done(Entry::default())
             }
             Operation::Scan(prefix) => Outcome::Found(
                 self.store

@@ -33,6 +33,7 @@ const ASK: Style = AnsiColor::Yellow.on_default().bold();
 const OUTPUT: Style = AnsiColor::Magenta.on_default();
 const WARN: Style = AnsiColor::Yellow.on_default();
 const OBSERVE: Style = AnsiColor::Blue.on_default();
+const STAGE: Style = AnsiColor::Cyan.on_default();
 
 /// What is written on.
 pub struct Page {
@@ -61,18 +62,19 @@ impl Page {
     pub fn opening(&self, scene: &Scene, rules: usize, calls: &[Recorded<'_>]) -> String {
         let who = calls.first().and_then(Recorded::principal).map(|principal| format!(" of {}", person(&principal)));
         let about = format!(
-            "{} calls{}, in {}, guarded by the {rules} rules of examples/rulesets/{}.yaml",
+            "{} calls{}, in {}, guarded by the {rules} rules of {}{}",
             calls.len(),
             who.unwrap_or_default(),
             scene.cwd,
-            scene.name
+            scene.ruleset.0,
+            scene.workflow.map(|(path, _)| format!(" and the stages of {path}")).unwrap_or_default()
         );
         let about = wrap(&about, self.width).join("\n");
         format!("\n{}\n{FAINT}{about}{FAINT:#}\n", self.heading(scene.title))
     }
 
     /// A call and what came of it.
-    pub fn call(&self, guarded: &Guarded<'_>, usual: Option<&Principal>) -> String {
+    pub fn call(&self, guarded: &Guarded<'_>, usual: Option<&Principal>, stage: Option<&str>) -> String {
         let mut lines = Vec::new();
         let first = guarded.asked.as_ref().unwrap_or(&guarded.decision);
         lines.push(self.head(guarded, first, usual));
@@ -81,6 +83,11 @@ impl Page {
             lines.push(self.answered(guarded));
         }
         self.after(guarded, &mut lines);
+        if let (Some(before), Some(after)) = (stage, guarded.stage())
+            && before != after
+        {
+            lines.push(self.aside("stage", STAGE, &format!("{before} → {after}")));
+        }
         lines.join("\n")
     }
 

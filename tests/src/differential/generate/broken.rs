@@ -23,7 +23,7 @@ pub fn group(random: &mut Random) -> Group {
     }
     let text = text.unwrap_or_else(|| ruleset_text::somehow(&content, random));
     let document = Document { name: "broken.yaml".to_owned(), content, text };
-    let opening = Arc::new(Opening { documents: vec![document], settings: Datum::map([]) });
+    let opening = Arc::new(Opening { documents: vec![document], settings: Datum::map([]), workflow: None });
     let begin = Datum::map([
         ("op", "begin".into()),
         ("session_id", "s".into()),

@@ -116,6 +116,6 @@ pub fn group(random: &mut Random) -> Group {
     };
     let text = text.unwrap_or_else(|| ruleset_text::somehow(&content, random));
     let document = Document { name: "file.yaml".to_owned(), content, text };
-    let opening = Arc::new(Opening { documents: vec![document], settings: json(r#"{"env":{}}"#) });
+    let opening = Arc::new(Opening { documents: vec![document], settings: json(r#"{"env":{}}"#), workflow: None });
     Group { kind: "loading", cases: vec![Case { opening, steps }] }
 }

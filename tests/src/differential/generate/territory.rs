@@ -94,7 +94,7 @@ pub fn group_of(
         let text = ruleset_text::somehow(&content, random);
         Document { name: format!("file-{index}.yaml"), content, text }
     });
-    let opening = Arc::new(Opening { documents: documents.collect(), settings });
+    let opening = Arc::new(Opening { documents: documents.collect(), settings, workflow: None });
     let cases = (0..GROUP).map(|case| Case { opening: Arc::clone(&opening), steps: steps(random, case) });
     Group { kind: "territory", cases: cases.collect() }
 }

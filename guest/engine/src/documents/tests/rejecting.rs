@@ -540,3 +540,12 @@ fn slices_find_the_same() {
     assert_eq!(sliced.1, whole.1);
     assert_eq!(format!("{:?}", sliced.0), format!("{:?}", whole.0));
 }
+
+#[test]
+fn a_broken_pattern_is_found_beside_the_other_mistakes_of_its_rule() {
+    let rule = RULE.replace("{equals: 1}", "{matches: '('}").replace("type: pre", "type: pre, mode: sometimes");
+    let (_, findings) = load(&format!("{HEAD}{rule}\n"));
+    let codes: Vec<&str> = findings.iter().map(|finding| finding.code.as_str()).collect();
+    assert_eq!(codes.len(), 2, "{findings:?}");
+    assert!(codes.contains(&"E_REGEX_SYNTAX"), "{codes:?}");
+}
