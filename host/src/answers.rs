@@ -18,9 +18,6 @@ use crate::store::{Operation, Store, Visit};
 /// Longer than a store waits for other processes.
 const STORE_DEADLINE: Duration = Duration::from_secs(30);
 
-/// Over the command's own deadline, which kills it.
-const COMMAND_GRACE: Duration = Duration::from_secs(10);
-
 /// Whom questions of one step are for.
 pub(crate) struct Respondent<'r> {
     pub runtime: &'r Handle,
@@ -39,9 +36,19 @@ pub(crate) struct Respondent<'r> {
 enum Asked {
     Answered(Answer),
     Waiting(JoinHandle<Answer>),
+    Command(Running),
     Operators(Vec<Result<JoinHandle<Answered<bool>>, String>>),
     Selectors(Vec<Result<JoinHandle<Answered<String>>, String>>),
     Hooks(Vec<Result<Hook, String>>),
+}
+
+/// A command, which is killed when nobody waits for it any more.
+struct Running(JoinHandle<Answer>);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 enum Hook {
@@ -116,9 +123,8 @@ impl Respondent<'_> {
     }
 
     fn command(&self, command: CommandLine) -> Asked {
-        let deadline = Duration::from_millis(command.timeout_ms.into()) + COMMAND_GRACE;
-        let cwd = self.cwd.map(str::to_owned);
-        self.blocking(deadline, move || Answer::Command(process::run(&command, cwd.as_deref())))
+        let running = process::run(command, self.cwd.map(str::to_owned));
+        Asked::Command(Running(self.runtime.spawn(async { Answer::Command(running.await) })))
     }
 
     fn blocking(&self, deadline: Duration, work: impl FnOnce() -> Answer + Send + 'static) -> Asked {
@@ -139,6 +145,9 @@ impl Asked {
             Self::Answered(answer) => answer,
             Self::Waiting(started) => {
                 started.await.unwrap_or_else(|_| Answer::Failed("a task of the host panicked".to_owned()))
+            }
+            Self::Command(mut started) => {
+                (&mut started.0).await.unwrap_or_else(|_| Answer::Failed("a task of the host panicked".to_owned()))
             }
             Self::Operators(started) => Answer::Operators(each(started).await),
             Self::Selectors(started) => Answer::Selectors(each(started).await),

@@ -108,7 +108,7 @@ impl HostBuilder {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .thread_name("edictum-host")
-            .enable_time()
+            .enable_all()
             .build()
             .map_err(|error| Error::Component(format!("no threads can be started: {error}")))?;
         let inner = Inner {

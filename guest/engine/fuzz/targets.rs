@@ -62,7 +62,7 @@ pub fn workflows(input: &[u8]) {
         for (place, stage) in workflow.stages.iter().enumerate() {
             assert_eq!(workflow.index(&stage.id), Some(place), "two stages with one id: {text:?}");
             let gates = stage.entry.iter().chain(&stage.exit);
-            assert!(gates.into_iter().all(|gate| !gate.message.is_empty()), "a gate says nothing: {text:?}");
+            assert!(gates.into_iter().all(|gate| !gate.reason().is_empty()), "a gate says nothing: {text:?}");
         }
     }
 }

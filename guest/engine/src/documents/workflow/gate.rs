@@ -66,11 +66,7 @@ fn gate<'t>(
         }
     };
     names(&condition, field, index, &path, sheet, check);
-    let message = match message {
-        // Engine.md §13.4: the agent must learn what it lacks.
-        None | Some("") => format!("the condition {} does not hold", shown(written)),
-        Some(message) => message.to_owned(),
-    };
+    let message = message.unwrap_or_default().to_owned();
     Some(Gate { text: written.to_owned(), condition, message })
 }
 
