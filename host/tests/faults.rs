@@ -83,7 +83,7 @@ const TRIES: usize = 20;
 /// So much work that it takes longer than any deadline of a test.
 fn slow_call() -> String {
     // Short words: long ones are scanned faster than any deadline.
-    let words = vec!["\"aaaaaaa\""; 1_000_000].join(",");
+    let words = vec!["\"a\""; 3_500_000].join(",");
     format!(r#"{{"tool":"sh","args":{{"command":"ls","words":[{words}]}}}}"#)
 }
 

@@ -234,9 +234,9 @@ impl Walk<'_> {
         for gate in gates {
             let held = gate::holds(&stage.id, gate, state, self.commands, self.exec_env)?;
             let kind = gate.condition.kind();
-            records.push(self.record(stage, kind, &gate.text, held.passed, &held.evidence, &gate.message));
+            let reason = gate.reason();
+            records.push(self.record(stage, kind, &gate.text, held.passed, &held.evidence, &reason));
             if !held.passed {
-                let reason = gate.reason();
                 return Ok(Some(Evaluation::new(Action::Block, Some(&stage.id), &reason, records)));
             }
         }

@@ -96,7 +96,7 @@ impl Gate {
     #[must_use]
     pub fn reason(&self) -> Cow<'_, str> {
         match self.message.as_str() {
-            "" => Cow::Owned(format!("Workflow condition is not met: {}", self.text)),
+            "" => Cow::Owned(format!("the condition `{}` does not hold", self.text)),
             message => Cow::Borrowed(message),
         }
     }
