@@ -47,6 +47,7 @@ pub struct Demo {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[expect(clippy::enum_variant_names, reason = "the names of the sessions, as one types them")]
 enum Name {
     /// A coding agent in the repository of a payment service
     CodingAgent,

@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 use edictum_host::store::SqliteStore;
 use edictum_host::{Document, Error};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use self::picture::{Picture, State};
@@ -71,6 +72,12 @@ enum Format {
     Svg,
 }
 
+/// What the engine says of a workflow alone.
+#[derive(Deserialize)]
+struct Described {
+    workflow: Value,
+}
+
 impl Workflow {
     pub fn run(self) -> Result<End, Trouble> {
         match self.verb {
@@ -92,12 +99,12 @@ impl Show {
             described => described?,
         };
         let broken = |error| Trouble::Usage(format!("the engine's description cannot be read: {error}"));
-        let described: Value = serde_json::from_str(&described).map_err(broken)?;
-        let mut picture: Picture = serde_json::from_value(described["workflow"].clone()).map_err(broken)?;
+        let Described { workflow } = serde_json::from_str(&described).map_err(broken)?;
+        let mut picture = Picture::deserialize(&workflow).map_err(broken)?;
         let state = self.state(&picture.name)?;
         if self.json {
             let state = state.map(|text| serde_json::from_str::<Value>(&text).unwrap_or(Value::String(text)));
-            say(&json!({ "workflow": described["workflow"], "state": state }).to_string())?;
+            say(&json!({ "workflow": workflow, "state": state }).to_string())?;
             return Ok(End::Good);
         }
         if let Some(session) = &self.session {
