@@ -402,3 +402,18 @@ stages:
     reference.finish(&make, &decision.ticket, "null");
     assert_eq!(reference.begin(&bash("git push")).reason, "Not from here");
 }
+
+#[test]
+fn two_hundred_implicit_stages_are_looked_through_once() {
+    let stages: String = (0..200).map(|n| format!("  - {{id: s{n}, tools: [T{n}]}}\n")).collect();
+    let many = format!("apiVersion: edictum/v1\nkind: Workflow\nmetadata: {{name: dev}}\nstages:\n{stages}");
+    let mut guard = guard_of(&many, "{}");
+    let refused = guard.begin(&call("T200", "{}"));
+    assert_eq!((refused.action, refused.name.as_str()), (Action::Block, "s0"), "nothing is left for nothing");
+    assert_eq!(state(&guard)["completed_stages"], serde_json::json!([]));
+    let decision = guard.begin(&call("T199", "{}"));
+    assert_eq!(decision.action, Action::Allow);
+    assert_eq!(decision.events.len(), 200, "199 stages left, one call allowed");
+    assert_eq!(state(&guard)["active_stage"], "s199");
+    assert_eq!(state(&guard)["completed_stages"].as_array().unwrap().len(), 199);
+}

@@ -68,6 +68,18 @@ enum Completion {
     Silent,
     /// No, and this is what is said instead.
     Says(Evaluation),
+    /// Yes, and the state has moved on already: this is what the next stages say.
+    Ahead(Evaluation),
+}
+
+/// What the active stage says.
+enum Stay {
+    /// This.
+    Says(Evaluation),
+    /// It is to be left.
+    Leave,
+    /// It has been left, and this is what the next stages say.
+    Left(Evaluation),
 }
 
 impl Evaluation {
@@ -98,12 +110,16 @@ impl Walk<'_> {
                 return Err(Stuck::Error(format!("workflow: active stage `{}` not found", state.active_stage)));
             };
             let next = self.workflow.stages.get(index + 1);
-            if let Some(mut evaluation) = self.stay(state, stage, next)? {
-                evaluation.moves = moves;
-                return Ok(evaluation);
+            let stay = self.stay(state, stage, next)?;
+            if let Stay::Says(evaluation) = stay {
+                return Ok(Evaluation { moves, ..evaluation });
+            }
+            moves.push(Move { from: stage.id.clone(), to: next.map(|next| next.id.clone()) });
+            if let Stay::Left(mut evaluation) = stay {
+                moves.append(&mut evaluation.moves);
+                return Ok(Evaluation { moves, ..evaluation });
             }
             state.complete(&stage.id);
-            moves.push(Move { from: stage.id.clone(), to: next.map(|next| next.id.clone()) });
             state.active_stage = next.map(|next| next.id.clone()).unwrap_or_default();
             if next.is_none() {
                 return Ok(Evaluation { moves, ..self.completed() });
@@ -119,25 +135,24 @@ impl Walk<'_> {
         }
     }
 
-    /// What the active stage says; none: it is to be left.
-    fn stay(&self, state: &State, stage: &Stage, next: Option<&Stage>) -> Result<Option<Evaluation>, Stuck> {
+    fn stay(&self, state: &mut State, stage: &Stage, next: Option<&Stage>) -> Result<Stay, Stuck> {
         if stage.terminal && self.failing_gate(stage, &stage.exit, state)?.is_none() {
-            return Ok(Some(self.terminal(stage)));
+            return Ok(Stay::Says(self.terminal(stage)));
         }
         let invalid = match self.current(stage) {
-            Some(Ok(allowed)) => return Ok(Some(allowed)),
-            Some(Err(invalid)) => Some(invalid),
-            None => None,
-        };
-        let Some(invalid) = invalid else {
-            return Ok(match self.completion(state, stage, next)? {
-                Completion::Complete => None,
-                Completion::Silent => Some(Evaluation::allow()),
-                Completion::Says(evaluation) => Some(evaluation),
-            });
+            Some(Ok(allowed)) => return Ok(Stay::Says(allowed)),
+            Some(Err(invalid)) => invalid,
+            None => {
+                return Ok(match self.completion(state, stage, next)? {
+                    Completion::Complete => Stay::Leave,
+                    Completion::Ahead(evaluation) => Stay::Left(evaluation),
+                    Completion::Silent => Stay::Says(Evaluation::allow()),
+                    Completion::Says(evaluation) => Stay::Says(evaluation),
+                });
+            }
         };
         if next.is_none() || (self.checks_decide && invalid.check_must_match.is_some()) {
-            return Ok(Some(invalid.evaluation));
+            return Ok(Stay::Says(invalid.evaluation));
         }
         let claimed = next.is_some_and(|next| next.claims(self.call.tool, self.call.bash_command));
         // Engine.md §13.5: a failing check says either "not this stage's work" or "forbidden here".
@@ -147,20 +162,21 @@ impl Walk<'_> {
             Some(false) => !claimed,
         };
         if holds_back {
-            return Ok(Some(invalid.evaluation));
+            return Ok(Stay::Says(invalid.evaluation));
         }
         Ok(match self.completion(state, stage, next)? {
-            Completion::Complete => None,
+            Completion::Complete => Stay::Leave,
+            Completion::Ahead(evaluation) => Stay::Left(evaluation),
             // What is forbidden here is forbidden, whatever else this stage still waits for.
             Completion::Says(said)
                 if said.action == Action::Block
                     && said.stage.as_deref() == Some(&stage.id)
                     && invalid.check_must_match == Some(false) =>
             {
-                Some(invalid.evaluation)
+                Stay::Says(invalid.evaluation)
             }
-            Completion::Says(evaluation) => Some(evaluation),
-            Completion::Silent => Some(invalid.evaluation),
+            Completion::Says(evaluation) => Stay::Says(evaluation),
+            Completion::Silent => Stay::Says(invalid.evaluation),
         })
     }
 
@@ -191,7 +207,7 @@ impl Walk<'_> {
         Evaluation::new(Action::Block, Some(&stage.id), COMPLETE, vec![record])
     }
 
-    fn completion(&self, state: &State, stage: &Stage, next: Option<&Stage>) -> Result<Completion, Stuck> {
+    fn completion(&self, state: &mut State, stage: &Stage, next: Option<&Stage>) -> Result<Completion, Stuck> {
         if let Some(blocked) = self.failing_gate(stage, &stage.exit, state)? {
             return Ok(Completion::Says(blocked));
         }
@@ -211,21 +227,24 @@ impl Walk<'_> {
         let Some(next) = next else {
             return Ok(if stage.explicit() { Completion::Complete } else { Completion::Silent });
         };
-        let mut after = state.clone();
-        after.complete(&stage.id);
-        after.active_stage.clone_from(&next.id);
-        if let Some(blocked) = self.failing_gate(next, &next.entry, &after)? {
+        let (active, completed) = enter(state, stage, next);
+        if let Some(blocked) = self.failing_gate(next, &next.entry, state)? {
+            leave(state, active, completed);
             return Ok(Completion::Says(blocked));
         }
-        if stage.explicit() || next.terminal {
-            return Ok(Completion::Complete);
+        if stage.explicit() || next.terminal || stage.wildcard() {
+            leave(state, active, completed);
+            let left = stage.explicit() || next.terminal;
+            return Ok(if left { Completion::Complete } else { Completion::Silent });
         }
-        if stage.wildcard() {
+        // An implicit stage is left when the next one has something to do with the call. What the look ahead says is
+        // taken as it is: judging once more would double the work with every stage.
+        let ahead = self.evaluate(state)?;
+        if ahead.action == Action::Block {
+            leave(state, active, completed);
             return Ok(Completion::Silent);
         }
-        // An implicit stage is left when the next one has something to do with the call.
-        let ahead = self.evaluate(&mut after)?;
-        Ok(if ahead.action == Action::Block { Completion::Silent } else { Completion::Complete })
+        Ok(Completion::Ahead(ahead))
     }
 
     /// The first gate that does not hold, as a block with the records up to it.
@@ -272,6 +291,18 @@ impl Walk<'_> {
         state.active_stage.clear();
         Ok(Some(Move { from: stage.to_owned(), to: None }))
     }
+}
+
+/// Makes the next stage the active one, for a look. Gives what [`leave`] needs to undo it.
+fn enter(state: &mut State, stage: &Stage, next: &Stage) -> (String, usize) {
+    let completed = state.completed_stages.len();
+    state.complete(&stage.id);
+    (std::mem::replace(&mut state.active_stage, next.id.clone()), completed)
+}
+
+fn leave(state: &mut State, active: String, completed: usize) {
+    state.active_stage = active;
+    state.completed_stages.truncate(completed);
 }
 
 /// What a state says of the last call.
