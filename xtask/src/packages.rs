@@ -10,10 +10,12 @@ pub const NO_BROWSER: &str = "EDICTUM_NO_BROWSER";
 
 /// Whether Chromium and its driver are there. Where they are missing, Debian's packages are installed, if we may.
 pub fn browser() -> bool {
-    let named = env::var_os("EDICTUM_CHROMIUM").is_some() && env::var_os("EDICTUM_CHROMEDRIVER").is_some();
-    let there = || answer(program("chromedriver", &["--version"])).is_some();
-    if named || there() {
+    if env::var_os("EDICTUM_CHROMIUM").is_some() && env::var_os("EDICTUM_CHROMEDRIVER").is_some() {
         return true;
+    }
+    let there = || answer(program("chromedriver", &["--version"])).is_some();
+    if there() {
+        return starts();
     }
     step("packages: chromium and chromium-driver, for the tests of the page");
     let apt = |arguments: &[&str]| run(as_root(arguments));
@@ -23,7 +25,17 @@ pub fn browser() -> bool {
     if let Err(reason) = installed {
         eprintln!("the tests of the page are NOT run: no Chromium, and it cannot be installed: {reason}");
     }
-    there()
+    there() && starts()
+}
+
+/// Whether a browser that is there can run: some machines that build things do not let it.
+fn starts() -> bool {
+    let page = ["60", "chromium", "--headless=new", "--no-sandbox", "--disable-gpu", "--dump-dom", "about:blank"];
+    let starts = answer(program("timeout", &page)).is_some();
+    if !starts {
+        eprintln!("the tests of the page are NOT run: Chromium is there and does not start");
+    }
+    starts
 }
 
 fn program(name: &str, arguments: &[&str]) -> Command {
