@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::thread;
 
 use edictum_host::callback::ApprovalVerdict;
-use edictum_host::{Action, CallRequest, Ran, ToolOutcome};
+use edictum_host::{Action, CallRequest, Ran, Ruleset, ToolOutcome};
 use support::{DEPLOY, FROZEN, LS, MINUTE, READ, RM, RULES, approval, build, guard, guard_on, host, on_disk, rules};
 
 #[test]
@@ -297,4 +297,26 @@ fn guards_work_inside_a_runtime_and_without_one() {
         drop(guard);
         drop(host);
     });
+}
+
+#[test]
+fn a_reload_adds_tools_and_removes_none() {
+    const POST: &str = "rules:\n  - {id: r, type: post, tool: '*', when: {output.text: {contains: x}}, then: {action: warn, message: seen}}\n";
+    let text = |tools: &str| {
+        format!(
+            "apiVersion: edictum/v1\nkind: Ruleset\nmetadata: {{name: t}}\ndefaults: {{mode: enforce}}\n{tools}{POST}"
+        )
+    };
+    let first = text("tools: {Fetch: {side_effect: read}, Send: {side_effect: read}}\n");
+    let second = text("tools: {Send: {side_effect: write}}\n");
+    let host = host();
+    let guard = host
+        .guard("tools")
+        .ruleset(Ruleset::new("one.yaml", first))
+        .options(r#"{"tools":{"Own":{"side_effect":"pure"}}}"#);
+    let guard = pollster::block_on(guard.build()).unwrap();
+    pollster::block_on(guard.reload(vec![Ruleset::new("two.yaml", second)])).unwrap();
+    let summary: serde_json::Value = serde_json::from_str(&guard.summary()).unwrap();
+    let class = |tool: &str| summary["tools"][tool]["side_effect"].as_str().unwrap_or("none").to_owned();
+    assert_eq!([class("Fetch"), class("Send"), class("Own")], ["read", "write", "pure"]);
 }

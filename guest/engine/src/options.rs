@@ -24,6 +24,9 @@ pub struct Options {
     pub limits: SessionLimits,
     /// Wins over the files' `tools`, per name.
     pub tools: BTreeMap<String, ToolClass>,
+    /// Classes of a policy that this one takes the place of: a reload adds tools and removes none. The files' `tools` win
+    /// over it (engine.md §12.3).
+    pub tools_before: BTreeMap<String, ToolClass>,
     /// What `env.*` selectors see.
     pub env: BTreeMap<String, String>,
     /// Absolute directory that relative paths of calls and boundaries are relative to; none: `/`.

@@ -93,7 +93,7 @@ pub(super) struct Recipe {
 }
 
 /// The options that have to be obeyed before the engine sees a document.
-#[derive(Default, Deserialize)]
+#[derive(Clone, Default, Deserialize)]
 #[serde(default)]
 struct Signatures {
     verify_signatures: Option<bool>,
@@ -274,13 +274,28 @@ impl Guard {
     pub async fn reload(&self, rulesets: Vec<Ruleset>) -> Result<String, Error> {
         let shared = &self.shared;
         shared.check_open()?;
-        let policy = load(&shared.host, rulesets, &shared.recipe, &shared.callbacks).await?;
+        let policy = load(&shared.host, rulesets, &after(&shared.recipe, &shared.policy()), &shared.callbacks).await?;
         let revision = policy.revision.clone();
         let old = std::mem::replace(&mut *shared.policy.write().unwrap_or_else(PoisonError::into_inner), policy);
         drop(old);
         shared.host.inner.pool.tidy();
         Ok(revision)
     }
+}
+
+/// For the policy that comes after this one: tools that have a class keep it, unless the new rulesets say otherwise, also
+/// of those that the options name (engine.md §12.3).
+fn after(recipe: &Recipe, policy: &Policy) -> Recipe {
+    #[derive(Deserialize)]
+    struct Tools {
+        tools: Value,
+    }
+    let mut options = recipe.options.clone();
+    if let Ok(Tools { tools }) = serde_json::from_str(&policy.summary) {
+        options.remove("tools");
+        options.insert("tools_before".to_owned(), tools);
+    }
+    Recipe { options, workflow: recipe.workflow.clone(), signatures: recipe.signatures.clone() }
 }
 
 async fn load(

@@ -236,13 +236,14 @@ impl Binding {
         let redactor = Redactor::new(&options.redaction)
             .map_err(|error| Failure::argument("E_OPTION", format!("options: redaction: {error}")))?;
         let hooks = options.hooks.iter().map(|hook| (Glob::compile(&hook.tools), hook.clone())).collect();
+        let earlier = options.tools_before.iter().map(|(name, class)| (name.as_str(), *class));
         let rules = Rules {
             mode: options.mode.unwrap_or(composition.mode),
             environment: options.environment.clone().unwrap_or_else(|| DEFAULT_ENVIRONMENT.to_owned()),
             needs: program.needs().clone(),
             limits: Limits::of(&composition, &options),
             registry: ToolRegistry::new(
-                composition.tools.iter().map(|(name, class)| (name.as_str(), *class)),
+                earlier.chain(composition.tools.iter().map(|(name, class)| (name.as_str(), *class))),
                 &options.tools,
             ),
             redactor: Arc::new(redactor),

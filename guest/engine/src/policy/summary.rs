@@ -1,5 +1,7 @@
 //! What a policy is, as JSON for hosts and people. Values of `env` stay out of it.
 
+use std::collections::BTreeMap;
+
 use crate::diagnostics::Diagnostic;
 use crate::documents::ruleset::RuleBody;
 use crate::json::Json;
@@ -29,6 +31,7 @@ pub(super) fn write(rules: &Rules) -> Json {
                 });
             }
         });
+        summary.raw("tools", &serde(&rules.registry.iter().collect::<BTreeMap<_, _>>()));
         summary.object("limits", |limits| {
             limits.number("max_attempts", rules.limits.max_attempts);
             limits.number("max_tool_calls", rules.limits.max_tool_calls);
