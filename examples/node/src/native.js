@@ -1,0 +1,71 @@
+/**
+ * Between values of JavaScript's and the texts that the engine judges. What is judged is what runs: arguments are copied when
+ * they are written down, and a tool gets the copy. What a tool returns is judged as all that it shows of itself.
+ */
+
+import { inspect } from 'node:util';
+
+import { EdictumError } from './errors.js';
+import { RawJson, jsonOf } from './json.js';
+
+/**
+ * Arguments of a tool as text, and as what the tool gets. A string is JSON text, and is handed on as it is.
+ *
+ * @param {unknown} args
+ * @returns {{text: string, value: any}}
+ */
+export function argumentsOf(args) {
+  if (typeof args === 'string') return argumentsOf(new RawJson(args));
+  if (args instanceof RawJson) return { text: args.text, value: args.value() };
+  if (args === undefined || args === null) return { text: '{}', value: {} };
+  if (typeof args !== 'object' || Array.isArray(args)) throw new EdictumError('bad-request', '`args` must be an object');
+  const text = jsonOf(args, 'args');
+  return { text, value: holdsMore(args) ? structuredClone(args) : JSON.parse(text) };
+}
+
+/**
+ * Whether a value holds what `JSON.parse` would not give back.
+ *
+ * @param {unknown} value
+ * @returns {boolean}
+ */
+function holdsMore(value) {
+  if (typeof value === 'bigint') return true;
+  if (typeof value !== 'object' || value === null || 'toJSON' in value || value instanceof RawJson) return false;
+  return Object.values(value).some(holdsMore);
+}
+
+/**
+ * What a tool returned, as text. What JSON has no words for is judged as Node would print it, so that nothing is hidden.
+ *
+ * @param {unknown} output
+ */
+export function outputOf(output) {
+  if (output === undefined) return 'null';
+  try {
+    return jsonOf(output, 'output');
+  } catch {
+    const all = { depth: Infinity, maxArrayLength: null, maxStringLength: null, breakLength: Infinity, showHidden: false };
+    return JSON.stringify(inspect(output, all));
+  }
+}
+
+/**
+ * A result of the engine's in JavaScript's habits: names in camelCase, but for what belongs to others.
+ *
+ * @param {unknown} value
+ * @returns {any}
+ */
+export function camelCased(value) {
+  if (Array.isArray(value)) return value.map(camelCased);
+  if (typeof value !== 'object' || value === null) return value;
+  return Object.fromEntries(
+    Object.entries(value).map(([name, member]) => {
+      const camel = name.replace(/_([a-z])/g, (_, letter) => letter.toUpperCase());
+      return [camel, FOREIGN.has(name) ? member : camelCased(member)];
+    }),
+  );
+}
+
+/** Members whose names are not the engine's. */
+const FOREIGN = new Set(['args', 'tool_args', 'metadata', 'claims', 'principal', 'tags']);
