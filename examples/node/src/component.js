@@ -73,7 +73,7 @@ export function instance(component) {
 /**
  * The module with a bound on the memory that it defines: `memory.grow` beyond it fails. What has no memory stays as it is.
  *
- * @param {Uint8Array} bytes
+ * @param {Uint8Array<ArrayBuffer>} bytes
  * @param {number} pages
  */
 export function bounded(bytes, pages) {

@@ -145,6 +145,11 @@ export class Guard {
     return this.#policy.summary;
   }
 
+  /** The options document that the rules in force were loaded with; JSON text. */
+  get optionsText() {
+    return this.#policy.source.options;
+  }
+
   get closed() {
     return this.#closed;
   }

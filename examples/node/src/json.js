@@ -138,6 +138,7 @@ export class RawJson {
       throw new EdictumError('bad-request', 'the text is not JSON');
     }
     this.text = text;
+    Object.freeze(this);
   }
 
   /** As a value, as well as JavaScript can have it. */

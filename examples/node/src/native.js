@@ -19,20 +19,39 @@ export function argumentsOf(args) {
   if (args instanceof RawJson) return { text: args.text, value: args.value() };
   if (args === undefined || args === null) return { text: '{}', value: {} };
   if (typeof args !== 'object' || Array.isArray(args)) throw new EdictumError('bad-request', '`args` must be an object');
-  const text = jsonOf(args, 'args');
-  return { text, value: holdsMore(args) ? structuredClone(args) : JSON.parse(text) };
+  // What the caller changes later was not judged, and does not run.
+  const copy = snapshot(args);
+  return { text: jsonOf(copy, 'args'), value: thawed(copy) };
 }
 
 /**
- * Whether a value holds what `JSON.parse` would not give back.
+ * A copy of plain data. What is no plain data stays as it is, to be refused.
  *
- * @param {unknown} value
- * @returns {boolean}
+ * @param {any} value
+ * @returns {any}
  */
-function holdsMore(value) {
-  if (typeof value === 'bigint') return true;
-  if (typeof value !== 'object' || value === null || 'toJSON' in value || value instanceof RawJson) return false;
-  return Object.values(value).some(holdsMore);
+function snapshot(value) {
+  if (typeof value !== 'object' || value === null || value instanceof RawJson) return value;
+  if (typeof value.toJSON === 'function') return snapshot(value.toJSON(''));
+  if (Array.isArray(value)) return Array.from(value, snapshot);
+  const prototype = Object.getPrototypeOf(value);
+  if (prototype !== null && Object.getPrototypeOf(prototype) !== null) return value;
+  return Object.fromEntries(Object.entries(value).map(([name, member]) => [name, snapshot(member)]));
+}
+
+/**
+ * The same with the values of raw texts.
+ *
+ * @param {any} value
+ * @returns {any}
+ */
+function thawed(value) {
+  if (value instanceof RawJson) return value.value();
+  if (typeof value !== 'object' || value === null) return value;
+  for (const [name, member] of Object.entries(value)) {
+    if (typeof member === 'object') Object.defineProperty(value, name, { value: thawed(member) });
+  }
+  return value;
 }
 
 /**
