@@ -24,6 +24,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
+pub(crate) use self::builder::{Parts, Recipe, after, load};
 pub use self::builder::{GuardBuilder, HookPlace, Ruleset};
 pub use self::run::Ran;
 use self::step::{Next, Scene};
@@ -31,11 +32,12 @@ use crate::bindings::decide;
 use crate::call::{CallRequest, Member, splice};
 use crate::callback::Callbacks;
 use crate::clock::Timestamp;
+use crate::connect::Connected;
 use crate::decision::Decision;
 use crate::error::Error;
 use crate::events::EventSink;
 use crate::host::Host;
-use crate::policy::Policy;
+use crate::policy::{Policy, PolicyCell};
 use crate::store::{OpenCall, Store, StoreError};
 
 /// Longer than a store waits for other processes.
@@ -61,7 +63,9 @@ pub(crate) struct Shared {
     callbacks: Callbacks,
     sink: Option<Arc<dyn EventSink>>,
     recipe: builder::Recipe,
-    policy: RwLock<Arc<Policy>>,
+    policy: Arc<PolicyCell>,
+    /// What a server does for it.
+    connected: Option<Connected>,
     closed: AtomicBool,
     /// People have been told of the engine's notices.
     noticed: AtomicBool,
@@ -222,8 +226,28 @@ impl Shared {
         if self.closed.load(Ordering::SeqCst) { Err(Error::Closed) } else { Ok(()) }
     }
 
+    pub(crate) fn connected(&self) -> Option<&Connected> {
+        self.connected.as_ref()
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(crate) fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+
+    /// Where its sessions are, as a number: guards with the same sessions take turns.
+    fn sessions_address(&self) -> usize {
+        match self.connected.as_ref().and_then(|connected| connected.sessions.as_ref()) {
+            Some(sessions) => Arc::as_ptr(sessions).addr(),
+            None => Arc::as_ptr(&self.store).addr(),
+        }
+    }
+
     fn policy(&self) -> Arc<Policy> {
-        Arc::clone(&self.policy.read().unwrap_or_else(PoisonError::into_inner))
+        self.policy.get()
     }
 
     /// Tells people, once, what the engine wants them to know; see `notices` in `wit/schemas/decision.schema.json`.
@@ -249,7 +273,7 @@ impl Shared {
     }
 
     async fn turn(&self, session: &str) -> crate::turns::Turn {
-        self.host.inner.turns.take(Arc::as_ptr(&self.store).addr(), session).await
+        self.host.inner.turns.take(self.sessions_address(), session).await
     }
 
     /// The text that the engine gets.
