@@ -60,6 +60,7 @@ pub(crate) struct Shared {
     store: Arc<dyn Store>,
     callbacks: Callbacks,
     sink: Option<Arc<dyn EventSink>>,
+    listener: Option<Arc<Listener>>,
     recipe: builder::Recipe,
     policy: RwLock<Arc<Policy>>,
     closed: AtomicBool,
@@ -71,6 +72,9 @@ pub(crate) struct Shared {
     waiters: Mutex<HashMap<String, Vec<oneshot::Sender<Decision>>>>,
     due: due::Due,
 }
+
+/// Is told of a call's text and of each decision about it.
+pub type Listener = dyn Fn(&str, &Decision) + Send + Sync;
 
 /// See [`Shared::copies`].
 struct Copy {
@@ -241,6 +245,13 @@ impl Shared {
             let notices = notices.join(", ");
             tracing::warn!(guard = %self.name, notices, "the session store keeps no versions: of two writers at the same \
                 moment one may be lost");
+        }
+    }
+
+    /// Tells the program of a decision, also of one that a deadline has made.
+    fn tell(&self, call: &str, decision: &Decision) {
+        if let Some(listener) = &self.listener {
+            listener(call, decision);
         }
     }
 

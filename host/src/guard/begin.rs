@@ -99,7 +99,9 @@ impl Shared {
         let decided = self.drive(scene, None, first, resume_begin(&call, now)).await;
         let (decision, kept) = self.decided(&policy, &call, &call_id, decided).await;
         let begun = Begun { call_id: &call_id, session, policy: &policy };
-        self.keep_new(begun, decision, kept).await
+        let decision = self.keep_new(begun, decision, kept).await?;
+        self.tell(&call, &decision);
+        Ok(decision)
     }
 
     pub(super) async fn settle(self: &Arc<Self>, call_id: &str, outcome: ApprovalOutcome) -> Result<Decision, Error> {
@@ -118,6 +120,7 @@ impl Shared {
         let (decision, kept) = self.decided(&policy, &open.call, call_id, decided).await;
         let decision = self.keep_settled(&policy, &open, claim, decision, kept).await;
         drop(turn);
+        self.tell(&open.call, &decision);
         if decision.action != Action::Ask {
             for waiter in self.waiters().remove(call_id).unwrap_or_default() {
                 let _ = waiter.send(decision.clone());

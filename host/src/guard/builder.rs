@@ -9,12 +9,13 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::{Guard, Shared};
+use super::{Guard, Listener, Shared};
 use crate::bindings::signing::SigningError;
 use crate::bindings::types::Document;
 use crate::callback::{
     ApprovalOutcome, ApprovalRequest, Callback, Callbacks, HookCall, OperatorCall, SelectorCall, Verdict,
 };
+use crate::decision::Decision;
 use crate::error::Error;
 use crate::events::EventSink;
 use crate::host::Host;
@@ -81,6 +82,7 @@ pub struct GuardBuilder {
     session_id: Option<String>,
     store: Option<Arc<dyn Store>>,
     sink: Option<Arc<dyn EventSink>>,
+    listener: Option<Arc<Listener>>,
     callbacks: Callbacks,
     hooks: Vec<HookPlace>,
 }
@@ -113,6 +115,7 @@ impl GuardBuilder {
             session_id: None,
             store: None,
             sink: None,
+            listener: None,
             callbacks: Callbacks::default(),
             hooks: Vec::new(),
         }
@@ -191,6 +194,12 @@ impl GuardBuilder {
         self
     }
 
+    /// Is told of every decision, on the thread that made it: it should only put it somewhere.
+    pub fn on_decision(mut self, listener: impl Fn(&str, &Decision) + Send + Sync + 'static) -> Self {
+        self.listener = Some(Arc::new(listener));
+        self
+    }
+
     /// A custom operator.
     pub fn operator(mut self, name: impl Into<String>, operator: Callback<OperatorCall, bool>) -> Self {
         self.callbacks.operators.insert(name.into(), operator);
@@ -252,6 +261,7 @@ impl GuardBuilder {
             store,
             callbacks: self.callbacks,
             sink: self.sink,
+            listener: self.listener,
             recipe,
             policy: RwLock::new(policy),
             closed: AtomicBool::new(false),
