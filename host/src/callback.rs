@@ -133,10 +133,14 @@ impl<T> Observer<T> {
     }
 
     pub(crate) fn tell(&self, what: &T) {
-        let told = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| (self.0)(what)));
-        if told.is_err() {
-            tracing::error!("a callback that was told of something panicked");
-        }
+        told(|| (self.0)(what));
+    }
+}
+
+/// Tells a function of the program's. A panic in it changes nothing.
+pub(crate) fn told(tell: impl FnOnce()) {
+    if std::panic::catch_unwind(std::panic::AssertUnwindSafe(tell)).is_err() {
+        tracing::error!("a callback that was told of something panicked");
     }
 }
 

@@ -30,7 +30,7 @@ pub use self::run::Ran;
 use self::step::{Next, Scene};
 use crate::bindings::decide;
 use crate::call::{CallRequest, Member, splice};
-use crate::callback::Callbacks;
+use crate::callback::{Callbacks, told};
 use crate::clock::Timestamp;
 use crate::connect::Connected;
 use crate::decision::Decision;
@@ -62,6 +62,7 @@ pub(crate) struct Shared {
     store: Arc<dyn Store>,
     callbacks: Callbacks,
     sink: Option<Arc<dyn EventSink>>,
+    listener: Option<Arc<Listener>>,
     recipe: builder::Recipe,
     policy: Arc<PolicyCell>,
     /// What a server does for it.
@@ -75,6 +76,9 @@ pub(crate) struct Shared {
     waiters: Mutex<HashMap<String, Vec<oneshot::Sender<Decision>>>>,
     due: due::Due,
 }
+
+/// Is told of a call's text and of each decision about it.
+pub type Listener = dyn Fn(&str, &Decision) + Send + Sync;
 
 /// See [`Shared::copies`].
 struct Copy {
@@ -265,6 +269,13 @@ impl Shared {
             let notices = notices.join(", ");
             tracing::warn!(guard = %self.name, notices, "the session store keeps no versions: of two writers at the same \
                 moment one may be lost");
+        }
+    }
+
+    /// Tells the program of a decision, also of one that a deadline has made.
+    fn tell(&self, call: &str, decision: &Decision) {
+        if let Some(listener) = &self.listener {
+            told(|| listener(call, decision));
         }
     }
 

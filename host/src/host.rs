@@ -225,7 +225,8 @@ impl Host {
     }
 
     /// The threads that callbacks and timers run on.
-    pub(crate) fn runtime(&self) -> &Handle {
+    #[must_use]
+    pub fn runtime(&self) -> &Handle {
         &self.inner.handle
     }
 

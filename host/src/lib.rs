@@ -93,6 +93,6 @@ pub use connect::{Backend, Health, LogState, ServerOptions, StreamState};
 pub use decision::{Action, Conclusion, Decision, ToolOutcome};
 pub use error::Error;
 pub use events::{EventBuffer, EventSink};
-pub use guard::{Guard, GuardBuilder, HookPlace, MAX_CALL_ID, Ran, Ruleset};
+pub use guard::{Guard, GuardBuilder, HookPlace, Listener, MAX_CALL_ID, Ran, Ruleset};
 pub use host::{Host, HostBuilder};
 pub use workflow::Workflow;

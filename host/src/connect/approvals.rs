@@ -65,7 +65,7 @@ impl Approvals {
 
     /// Asks people about a call of a guard. A second time changes nothing.
     pub fn submit(&self, guard: &Arc<Shared>, call_id: &str, approval: &str) {
-        let reference = reference(guard.name(), call_id);
+        let reference = reference(guard.name(), call_id, approval);
         let asker = Asker {
             guard: Arc::downgrade(guard),
             call_id: call_id.to_owned(),
@@ -81,17 +81,19 @@ impl Approvals {
     }
 
     /// The call does not wait any more.
-    pub fn forget(&self, guard: &Shared, call_id: &str) {
-        let _ = self.commands.send(Command::Forget(reference(guard.name(), call_id)));
+    pub fn forget(&self, guard: &Shared, call_id: &str, approval: &str) {
+        let _ = self.commands.send(Command::Forget(reference(guard.name(), call_id, approval)));
     }
 }
 
-/// The same for the same call, also after a restart; visible ASCII, whatever the call is called.
-fn reference(guard: &str, call_id: &str) -> String {
+/// The same for the same question about the same call, also after a restart: the server knows it again. A call that is
+/// asked about a second time is another question. Visible ASCII, whatever the call is called.
+fn reference(guard: &str, call_id: &str, approval: &str) -> String {
     let mut hash = Sha256::new();
-    hash.update(guard.len().to_le_bytes());
-    hash.update(guard);
-    hash.update(call_id);
+    for text in [guard, call_id, approval] {
+        hash.update(text.len().to_le_bytes());
+        hash.update(text);
+    }
     hex::encode(hash.finalize())
 }
 

@@ -102,6 +102,7 @@ impl Shared {
         let (decision, kept) = self.decided(&policy, &call, &call_id, decided).await;
         let begun = Begun { call_id: &call_id, session, policy: &policy };
         let decision = self.keep_new(begun, decision, kept).await?;
+        self.tell(&call, &decision);
         self.ask_people(decision).await
     }
 
@@ -153,8 +154,10 @@ impl Shared {
         let (decision, kept) = self.decided(&policy, &open.call, call_id, decided).await;
         let decision = self.keep_settled(&policy, &open, claim, decision, kept).await;
         drop(turn);
-        if let Some(approvals) = self.connected.as_ref().and_then(|connected| connected.approvals.as_ref()) {
-            approvals.forget(self, call_id);
+        self.tell(&open.call, &decision);
+        let approvals = self.connected.as_ref().and_then(|connected| connected.approvals.as_ref());
+        if let (Some(approvals), Some(asked)) = (approvals, &open.approval) {
+            approvals.forget(self, call_id, asked);
         }
         let decision = self.ask_people(decision).await?;
         if decision.action != Action::Ask {

@@ -9,13 +9,14 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::{Guard, Shared};
+use super::{Guard, Listener, Shared};
 use crate::bindings::signing::SigningError;
 use crate::bindings::types::Document;
 use crate::callback::{
     ApprovalOutcome, ApprovalRequest, Callback, Callbacks, HookCall, Observer, OperatorCall, SelectorCall, Trouble,
     Verdict,
 };
+use crate::decision::Decision;
 use crate::error::Error;
 use crate::events::EventSink;
 use crate::host::Host;
@@ -83,6 +84,7 @@ pub struct GuardBuilder {
     session_id: Option<String>,
     store: Option<Arc<dyn Store>>,
     sink: Option<Arc<dyn EventSink>>,
+    listener: Option<Arc<Listener>>,
     callbacks: Callbacks,
     hooks: Vec<HookPlace>,
 }
@@ -113,6 +115,7 @@ pub(crate) struct Parts {
     pub session_id: Option<String>,
     pub store: Option<Arc<dyn Store>>,
     pub sink: Option<Arc<dyn EventSink>>,
+    pub listener: Option<Arc<Listener>>,
     pub callbacks: Callbacks,
 }
 
@@ -130,6 +133,7 @@ impl Parts {
             store,
             callbacks: self.callbacks,
             sink: self.sink,
+            listener: self.listener,
             recipe: self.recipe,
             policy,
             connected,
@@ -165,6 +169,7 @@ impl GuardBuilder {
             session_id: None,
             store: None,
             sink: None,
+            listener: None,
             callbacks: Callbacks::default(),
             hooks: Vec::new(),
         }
@@ -243,6 +248,12 @@ impl GuardBuilder {
         self
     }
 
+    /// Is told of every decision, on the thread that made it: it should only put it somewhere.
+    pub fn on_decision(mut self, listener: impl Fn(&str, &Decision) + Send + Sync + 'static) -> Self {
+        self.listener = Some(Arc::new(listener));
+        self
+    }
+
     /// A custom operator.
     pub fn operator(mut self, name: impl Into<String>, operator: Callback<OperatorCall, bool>) -> Self {
         self.callbacks.operators.insert(name.into(), operator);
@@ -313,6 +324,7 @@ impl GuardBuilder {
             session_id: self.session_id,
             store: self.store,
             sink: self.sink,
+            listener: self.listener,
             callbacks: self.callbacks,
         };
         Ok((parts, self.rulesets))
