@@ -88,7 +88,8 @@ impl Respondent<'_> {
     fn session(&self, operations: Vec<Operation>) -> Asked {
         if let Some(sessions) = self.sessions {
             let sessions = Arc::clone(sessions);
-            let performed = async move { sessions.perform(operations).await.map_or_else(Answer::Failed, Answer::Session) };
+            let performed =
+                async move { sessions.perform(operations).await.map_or_else(Answer::Failed, Answer::Session) };
             return Asked::Waiting(self.runtime.spawn(performed));
         }
         let store = Arc::clone(self.store);

@@ -24,8 +24,8 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-pub(crate) use self::builder::{Parts, Recipe, after, load};
 pub use self::builder::{GuardBuilder, HookPlace, Ruleset};
+pub(crate) use self::builder::{Parts, Recipe, after, load};
 pub use self::run::Ran;
 use self::step::{Next, Scene};
 use crate::bindings::decide;
@@ -258,7 +258,12 @@ impl Shared {
     fn notice(&self, detail: &str) {
         #[derive(serde::Deserialize)]
         struct Notices {
-            notices: Vec<String>,
+            notices: Vec<Notice>,
+        }
+        #[derive(serde::Deserialize)]
+        struct Notice {
+            code: String,
+            message: String,
         }
         if !detail.contains(r#""notices":["#) || self.noticed.load(Ordering::Relaxed) {
             return;
@@ -266,9 +271,9 @@ impl Shared {
         if let Ok(Notices { notices }) = serde_json::from_str(detail)
             && !self.noticed.swap(true, Ordering::Relaxed)
         {
-            let notices = notices.join(", ");
-            tracing::warn!(guard = %self.name, notices, "the session store keeps no versions: of two writers at the same \
-                moment one may be lost");
+            for Notice { code, message } in notices {
+                tracing::warn!(guard = %self.name, code, "{message}");
+            }
         }
     }
 

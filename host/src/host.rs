@@ -218,7 +218,9 @@ impl Host {
         pollster::block_on(future)
     }
 
-    pub(crate) fn lanes(&self) -> &crate::lanes::Lanes { todo!() }
+    pub(crate) fn lanes(&self) -> &crate::lanes::Lanes {
+        todo!()
+    }
     /// A store in memory that guards of this host share: where they are many, one each costs.
     pub(crate) fn memory(&self) -> Arc<dyn Store> {
         Arc::clone(self.inner.memory.get_or_init(|| Arc::new(MemoryStore::new())))

@@ -26,11 +26,7 @@ const MIN_KEY: usize = 8;
 
 /// The variables that a command gets: those that are named, as far as they are set, without keys of ours. Whoever names
 /// `EDICTUM_API_KEY`, or a variable with the same key in it, would hand the key to whatever an agent makes a test run.
-fn environment(
-    named: &[String],
-    variables: &[(OsString, OsString)],
-    withheld: &[String],
-) -> Vec<(OsString, OsString)> {
+fn environment(named: &[String], variables: &[(OsString, OsString)], withheld: &[String]) -> Vec<(OsString, OsString)> {
     let ours = variables.iter().filter(|(name, _)| is_key(name)).map(|(_, value)| value.as_os_str());
     let keys: Vec<&OsStr> = ours.chain(withheld.iter().map(OsStr::new)).collect();
     let given = |(name, value): &&(OsString, OsString)| {
@@ -298,8 +294,17 @@ mod tests {
             ("GIVEN", "token=key-of-a-guard"),
         ]
         .map(|(name, value)| (OsString::from(name), OsString::from(value)));
-        let named =
-            ["PATH", "EDICTUM_API_KEY", "EDICTUM_STAGING_TOKEN", "EDICTUM_LOG", "CURL_HEADER", "COPY", "WORD", "UNSET", "GIVEN"];
+        let named = [
+            "PATH",
+            "EDICTUM_API_KEY",
+            "EDICTUM_STAGING_TOKEN",
+            "EDICTUM_LOG",
+            "CURL_HEADER",
+            "COPY",
+            "WORD",
+            "UNSET",
+            "GIVEN",
+        ];
         let named = named.map(str::to_owned);
         let given = environment(&named, &variables, &["key-of-a-guard".to_owned()]);
         let names: Vec<_> = given.iter().map(|(name, _)| name.to_str().unwrap()).collect();

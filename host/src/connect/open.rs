@@ -60,10 +60,14 @@ impl GuardBuilder {
         let builder = self.of_server(&server).await?;
         let (mut parts, rulesets) = builder.parts()?;
         if !rulesets.is_empty() {
-            return Err(Error::Argument("the rules of this guard come from its server; leave out `ruleset`".to_owned()));
+            return Err(Error::Argument(
+                "the rules of this guard come from its server; leave out `ruleset`".to_owned(),
+            ));
         }
         if server.storage_backend == Backend::None {
-            return Err(Error::Argument("`storage_backend` is the server or the host: sessions have to be somewhere".to_owned()));
+            return Err(Error::Argument(
+                "`storage_backend` is the server or the host: sessions have to be somewhere".to_owned(),
+            ));
         }
         let host = parts.host.clone();
         host.inner.connections.withhold(&server.api_key);
@@ -118,11 +122,8 @@ impl GuardBuilder {
         if server.workflow_exec_evaluator_enabled {
             builder = builder.option("exec_enabled", true);
         }
-        let given = [
-            server.workflow_runtime.is_some(),
-            server.workflow_path.is_some(),
-            server.workflow_content.is_some(),
-        ];
+        let given =
+            [server.workflow_runtime.is_some(), server.workflow_path.is_some(), server.workflow_content.is_some()];
         if given.iter().filter(|given| **given).count() > 1 {
             let message = "one workflow: `workflow_runtime`, `workflow_path` or `workflow_content`";
             return Err(Error::Argument(message.to_owned()));
@@ -138,7 +139,8 @@ impl GuardBuilder {
                 let path = path.clone();
                 move || std::fs::read_to_string(path)
             });
-            let unreadable = |why: String| Error::Argument(format!("the workflow `{}` cannot be read: {why}", path.display()));
+            let unreadable =
+                |why: String| Error::Argument(format!("the workflow `{}` cannot be read: {why}", path.display()));
             let text = text.await.map_err(|error| unreadable(error.to_string()))?;
             let text = text.map_err(|error| unreadable(error.to_string()))?;
             builder = builder.workflow(path.display().to_string(), text);
@@ -165,7 +167,8 @@ impl Guard {
 impl Endpoint {
     /// With a seed of its own, so that its waiting times differ from those of others.
     fn new(server: &ServerOptions) -> Result<Self, Error> {
-        let seed = getrandom::u64().map_err(|error| Error::Component(format!("the system gives no randomness: {error}")))?;
+        let seed =
+            getrandom::u64().map_err(|error| Error::Component(format!("the system gives no randomness: {error}")))?;
         let mut options = server.endpoint();
         options.insert("seed".to_owned(), (seed >> 11).into());
         Ok(Self { options: Value::Object(options).to_string(), api_key: server.api_key.clone() })

@@ -102,8 +102,7 @@ pub(crate) async fn follow(
     callbacks: Callbacks,
 ) -> Result<Followed, Error> {
     let told = callbacks.on_error.clone().map(Arc::new);
-    let follower =
-        Follower { recipe, callbacks, told: told.as_ref().map_or_else(Weak::new, Arc::downgrade) };
+    let follower = Follower { recipe, callbacks, told: told.as_ref().map_or_else(Weak::new, Arc::downgrade) };
     let watched = opening.watched;
     let sources = &host.inner.connections.sources;
     loop {

@@ -116,7 +116,7 @@ fn ruleset(document: Document) -> Ruleset {
 }
 
 /// `"memory"`, `{"path": folder}`, or an address.
-async fn store(
+pub(super) async fn store(
     session: &Session,
     choice: Option<&Value>,
     options: &Map<String, Value>,

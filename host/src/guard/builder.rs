@@ -16,11 +16,11 @@ use crate::callback::{
     ApprovalOutcome, ApprovalRequest, Callback, Callbacks, HookCall, Observer, OperatorCall, SelectorCall, Trouble,
     Verdict,
 };
+use crate::connect::Connected;
 use crate::decision::Decision;
 use crate::error::Error;
 use crate::events::EventSink;
 use crate::host::Host;
-use crate::connect::Connected;
 use crate::policy::{Policy, PolicyCell, Source};
 use crate::store::{MemoryStore, Store};
 use crate::workflow::Workflow;
