@@ -27,7 +27,6 @@ use sha2::{Digest, Sha256};
 use self::approvals::Approvals;
 pub(crate) use self::approvals::GRACE_MS;
 pub use self::health::{Health, LogState, StreamState};
-pub(crate) use self::open::Endpoint;
 pub use self::options::{Backend, ServerOptions};
 use self::rulesets::{Followed, Source, SourceKey};
 pub(crate) use self::sessions::ServerSessions;

@@ -9,14 +9,13 @@ use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
-use super::open::Endpoint;
 use crate::bindings::decide::ApprovalVerdict;
 use crate::callback::{ApprovalOutcome, nobody_says};
 use crate::clock::Timestamp;
 use crate::error::Error;
 use crate::guard::Shared;
 use crate::host::Host;
-use crate::lanes::{ApprovalQueue, ApprovalStep};
+use crate::lanes::{ConnectOptions, ApprovalQueue, ApprovalStep};
 use crate::store::Store;
 
 /// Under this owner a store has what the server gave to keep with a call.
@@ -57,7 +56,7 @@ struct Asker {
 }
 
 impl Approvals {
-    pub fn start(host: &Host, endpoint: Endpoint) -> Arc<Self> {
+    pub fn start(host: &Host, endpoint: ConnectOptions) -> Arc<Self> {
         let (commands, received) = mpsc::unbounded_channel();
         let task = host.runtime().spawn(run(host.clone(), endpoint, received)).abort_handle();
         Arc::new(Self { commands, task })
@@ -97,8 +96,8 @@ fn reference(guard: &str, call_id: &str, approval: &str) -> String {
     hex::encode(hash.finalize())
 }
 
-async fn run(host: Host, endpoint: Endpoint, mut commands: mpsc::UnboundedReceiver<Command>) {
-    let mut lane = loop {
+async fn run(host: Host, endpoint: ConnectOptions, mut commands: mpsc::UnboundedReceiver<Command>) {
+    let lane = loop {
         match ApprovalQueue::open(host.lanes(), &endpoint, "{}").await {
             Ok(lane) => break lane,
             Err(error) => {
@@ -122,10 +121,6 @@ async fn run(host: Host, endpoint: Endpoint, mut commands: mpsc::UnboundedReceiv
             Err(error) => {
                 tracing::error!(%error, "approvals cannot be looked after");
                 tokio::time::sleep(RETRY).await;
-                // A new instance knows of no request; the server knows them by their references.
-                for (reference, asker) in std::mem::take(&mut askers) {
-                    obey(&host, &mut lane, &mut askers, Command::Submit { reference, asker }).await;
-                }
                 Some(now)
             }
         };
@@ -136,28 +131,24 @@ async fn run(host: Host, endpoint: Endpoint, mut commands: mpsc::UnboundedReceiv
         let Some(command) = command else { return };
         let mut command = Some(command);
         while let Some(one) = command {
-            obey(&host, &mut lane, &mut askers, one).await;
+            obey(&host, &lane, &mut askers, one).await;
             command = commands.try_recv().ok();
         }
     }
 }
 
-async fn obey(host: &Host, lane: &mut ApprovalQueue, askers: &mut HashMap<String, Asker>, command: Command) {
+async fn obey(host: &Host, lane: &ApprovalQueue, askers: &mut HashMap<String, Asker>, command: Command) {
     let now = host.clock().now();
     match command {
         Command::Submit { reference, asker } => {
             let memory = recall(&asker.store, &reference).await;
-            let submitted = lane.submit(&reference, &asker.approval, memory.as_deref(), now).await;
-            match submitted {
-                Ok(()) => drop(askers.insert(reference, asker)),
-                Err(error) => {
-                    tracing::error!(%error, call_id = asker.call_id, "an approval cannot be asked for");
-                    unreachable(host, asker);
-                }
+            if let Err(error) = lane.submit(&reference, &asker.approval, memory, now).await {
+                tracing::warn!(%error, call_id = asker.call_id, "an approval is asked for a little later");
             }
+            askers.insert(reference, asker);
         }
         Command::Wake(approval_ids) => {
-            if let Err(error) = lane.wake(&approval_ids, now).await {
+            if let Err(error) = lane.wake(approval_ids, now).await {
                 tracing::warn!(%error, "decided approvals are looked at in their turn");
             }
         }

@@ -13,18 +13,11 @@ use super::{Backend, Connected, Server, ServerOptions};
 use crate::error::Error;
 use crate::guard::{Guard, GuardBuilder};
 use crate::host::Host;
+use crate::lanes::ConnectOptions;
 use crate::store::CallState;
 
 /// Open calls that are read together.
 const MANY: usize = 100_000;
-
-/// Address, identity and credential, as a lane is opened with them.
-#[derive(Clone)]
-pub(crate) struct Endpoint {
-    /// JSON.
-    pub options: String,
-    pub api_key: String,
-}
 
 impl Guard {
     /// A guard whose rules, sessions, approvals and decision log are on a server. It has its first rules when it is
@@ -87,7 +80,7 @@ impl GuardBuilder {
         let options = server.source().to_string();
         let own = Value::Object(own).to_string();
         let key = SourceKey { server: Server::new(own.clone(), &server.api_key), options };
-        let endpoint = Endpoint::new(&server)?;
+        let endpoint = ConnectOptions::from_json(&Value::Object(server.endpoint()).to_string(), server.api_key.as_str())?;
         let opening = Opening {
             endpoint: endpoint.clone(),
             options: key.options.clone(),
@@ -161,17 +154,6 @@ impl Guard {
             }
         }
         Ok(())
-    }
-}
-
-impl Endpoint {
-    /// With a seed of its own, so that its waiting times differ from those of others.
-    fn new(server: &ServerOptions) -> Result<Self, Error> {
-        let seed =
-            getrandom::u64().map_err(|error| Error::Component(format!("the system gives no randomness: {error}")))?;
-        let mut options = server.endpoint();
-        options.insert("seed".to_owned(), (seed >> 11).into());
-        Ok(Self { options: Value::Object(options).to_string(), api_key: server.api_key.clone() })
     }
 }
 

@@ -9,13 +9,12 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
 
 use super::Server;
-use super::open::Endpoint;
 use crate::callback::{Callbacks, Observer, Trouble};
 use crate::clock::Timestamp;
 use crate::error::Error;
 use crate::guard::{Recipe, Ruleset, after, load};
 use crate::host::Host;
-use crate::lanes::{Release, RulesetSource, SourceStep, StreamOrder, StreamRequest};
+use crate::lanes::{ConnectOptions, Release, RulesetSource, SourceStep, StreamOrder, StreamRequest};
 use crate::policy::PolicyCell;
 use crate::store::Store;
 
@@ -122,7 +121,7 @@ pub(crate) async fn follow(
 /// How a source begins.
 #[derive(Clone)]
 pub(crate) struct Opening {
-    pub endpoint: Endpoint,
+    pub endpoint: ConnectOptions,
     pub options: String,
     pub watched: bool,
     /// Where its memory is kept.
@@ -159,7 +158,7 @@ async fn run(host: Host, address: Server, opening: Opening, mut commands: mpsc::
     let memory = recall(&opening).await;
     let lane = RulesetSource::open(host.lanes(), &opening.endpoint, &opening.options, memory).await;
     let lane = match lane {
-        Ok(lane) => lane,
+        Ok(lane) => Arc::new(lane),
         Err(error) => return refuse(&mut commands, &error).await,
     };
     let mut task = Task {
@@ -220,7 +219,7 @@ struct Task {
     host: Host,
     address: Server,
     opening: Opening,
-    lane: RulesetSource,
+    lane: Arc<RulesetSource>,
     /// What is enforced.
     current: Option<Release>,
     groups: Vec<Weak<Group>>,
@@ -402,7 +401,7 @@ impl Task {
         let (endpoint, options) = (&self.opening.endpoint, &self.opening.options);
         match RulesetSource::open(self.host.lanes(), endpoint, options, memory).await {
             Ok(lane) => {
-                self.lane = lane;
+                self.lane = Arc::new(lane);
                 self.refreshing = Some(reply);
             }
             Err(error) => {
@@ -415,7 +414,7 @@ impl Task {
         self.stream = None;
         let now = self.now();
         match self.lane.stream_request(now).await {
-            Ok(request) => self.stream = Some(Streaming::start(&self.host, request)),
+            Ok(request) => self.stream = Some(Streaming::start(&self.host, Arc::clone(&self.lane), request)),
             Err(error) => self.tell("lane_failed", &error.to_string()),
         }
     }
@@ -486,13 +485,12 @@ impl Drop for Streaming {
 }
 
 impl Streaming {
-    fn start(host: &Host, request: StreamRequest) -> Self {
+    fn start(host: &Host, lane: Arc<RulesetSource>, request: StreamRequest) -> Self {
         let (sender, events) = mpsc::channel(STREAM_BACKLOG);
-        let client = host.lanes().http();
         let task = async move {
-            if let Ok(mut stream) = client.open_stream(request).await {
+            if let Ok(mut stream) = lane.open_stream(&request).await {
                 let _ = sender.send(StreamEvent::Opened(stream.status, std::mem::take(&mut stream.headers))).await;
-                while let Some(bytes) = stream.next().await {
+                while let Ok(Some(bytes)) = stream.next().await {
                     for part in bytes.chunks(MAX_PART) {
                         let _ = sender.send(StreamEvent::Data(part.to_vec())).await;
                     }

@@ -6,9 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
 
-use super::open::Endpoint;
 use crate::host::Host;
-use crate::lanes::{Performed, SessionStore};
+use crate::lanes::{ConnectOptions, Performed, SessionStore};
 use crate::store::{Operation, Outcome};
 
 /// Most instances that talk to one server about sessions at the same time.
@@ -23,7 +22,7 @@ const MAX_ATTEMPTS: u32 = 8;
 /// Sessions of one server. Needs no store of its own.
 pub(crate) struct ServerSessions {
     host: Host,
-    endpoint: Endpoint,
+    endpoint: ConnectOptions,
     state: Mutex<State>,
 }
 
@@ -41,7 +40,7 @@ struct Waiting {
 }
 
 impl ServerSessions {
-    pub fn new(host: Host, endpoint: Endpoint) -> Self {
+    pub fn new(host: Host, endpoint: ConnectOptions) -> Self {
         Self { host, endpoint, state: Mutex::default() }
     }
 
