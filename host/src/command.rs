@@ -74,7 +74,7 @@ pub enum Trouble {
     #[error("{0}")]
     Usage(String),
     /// Documents that do not load, and what is wrong with them.
-    #[error("the rules do not load")]
+    #[error("the documents do not load")]
     Documents(Vec<Diagnostic>, Vec<Document>),
 }
 

@@ -59,6 +59,35 @@ impl Error {
         }
     }
 
+    /// The same once more, for the next who has to hear of it.
+    pub(crate) fn again(&self) -> Self {
+        match self {
+            Self::Refused(failure) => Self::Refused(failure.clone()),
+            Self::Argument(message) => Self::Argument(message.clone()),
+            Self::NotFound(message) => Self::NotFound(message.clone()),
+            Self::Conflict(message) => Self::Conflict(message.clone()),
+            Self::Unauthorized(message) => Self::Unauthorized(message.clone()),
+            Self::Unsupported(message) => Self::Unsupported(message.clone()),
+            Self::Closed => Self::Closed,
+            Self::Store(error) => Self::Store(error.clone()),
+            Self::Component(message) => Self::Component(message.clone()),
+            Self::Abnormal(message) => Self::Abnormal(message.clone()),
+        }
+    }
+
+    /// As the component takes it.
+    pub(crate) fn failure(&self) -> Failure {
+        match self {
+            Self::Refused(failure) => failure.clone(),
+            other => Failure {
+                kind: FailureKind::Internal,
+                code: other.code().to_owned(),
+                message: other.message(),
+                diagnostics: Vec::new(),
+            },
+        }
+    }
+
     /// The findings, when documents are the trouble.
     #[must_use]
     pub fn diagnostics(&self) -> &[Diagnostic] {

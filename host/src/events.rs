@@ -1,6 +1,7 @@
 //! Where the decision log goes: a sink of the program's. The events are the engine's, redacted, in wire form and in order.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Takes events of one guard. Called in the middle of a step, so it should only put them somewhere.
@@ -15,7 +16,7 @@ pub trait EventSink: Send + Sync + 'static {
 /// Keeps the newest events in memory, up to a bound, until somebody takes them.
 #[derive(Debug)]
 pub struct EventBuffer {
-    max_bytes: usize,
+    max_bytes: AtomicUsize,
     state: Mutex<Buffered>,
 }
 
@@ -41,7 +42,12 @@ impl EventBuffer {
     /// At most so many bytes of events.
     #[must_use]
     pub fn new(max_bytes: usize) -> Self {
-        Self { max_bytes, state: Mutex::default() }
+        Self { max_bytes: AtomicUsize::new(max_bytes), state: Mutex::default() }
+    }
+
+    /// Another bound from now on.
+    pub fn limit(&self, max_bytes: usize) {
+        self.max_bytes.store(max_bytes, Ordering::Relaxed);
     }
 
     /// The events since the last time, oldest first, and how many older ones had to go.
@@ -67,7 +73,7 @@ impl EventSink for EventBuffer {
             state.bytes += event.len();
             state.events.push_back(event);
         }
-        while state.bytes > self.max_bytes
+        while state.bytes > self.max_bytes.load(Ordering::Relaxed)
             && let Some(oldest) = state.events.pop_front()
         {
             state.bytes -= oldest.len();
@@ -90,5 +96,8 @@ mod tests {
         assert_eq!(buffer.take(), (vec![], 0));
         buffer.emit(&["longer than it can hold".to_owned()]).unwrap();
         assert_eq!(buffer.take(), (vec![], 1));
+        buffer.limit(3);
+        buffer.emit(&["123".to_owned(), "456".to_owned()]).unwrap();
+        assert_eq!(buffer.take(), (vec!["456".to_owned()], 1));
     }
 }

@@ -25,17 +25,19 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 pub use self::builder::{GuardBuilder, HookPlace, Ruleset};
+pub(crate) use self::builder::{Parts, Recipe, after, load};
 pub use self::run::Ran;
 use self::step::{Next, Scene};
 use crate::bindings::decide;
 use crate::call::{CallRequest, Member, splice};
-use crate::callback::Callbacks;
+use crate::callback::{Callbacks, told};
 use crate::clock::Timestamp;
+use crate::connect::Connected;
 use crate::decision::Decision;
 use crate::error::Error;
 use crate::events::EventSink;
 use crate::host::Host;
-use crate::policy::Policy;
+use crate::policy::{Policy, PolicyCell};
 use crate::store::{OpenCall, Store, StoreError};
 
 /// Longer than a store waits for other processes.
@@ -60,8 +62,11 @@ pub(crate) struct Shared {
     store: Arc<dyn Store>,
     callbacks: Callbacks,
     sink: Option<Arc<dyn EventSink>>,
+    listener: Option<Arc<Listener>>,
     recipe: builder::Recipe,
-    policy: RwLock<Arc<Policy>>,
+    policy: Arc<PolicyCell>,
+    /// What a server does for it.
+    connected: Option<Connected>,
     closed: AtomicBool,
     /// People have been told of the engine's notices.
     noticed: AtomicBool,
@@ -71,6 +76,9 @@ pub(crate) struct Shared {
     waiters: Mutex<HashMap<String, Vec<oneshot::Sender<Decision>>>>,
     due: due::Due,
 }
+
+/// Is told of a call's text and of each decision about it.
+pub type Listener = dyn Fn(&str, &Decision) + Send + Sync;
 
 /// See [`Shared::copies`].
 struct Copy {
@@ -222,15 +230,40 @@ impl Shared {
         if self.closed.load(Ordering::SeqCst) { Err(Error::Closed) } else { Ok(()) }
     }
 
+    pub(crate) fn connected(&self) -> Option<&Connected> {
+        self.connected.as_ref()
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(crate) fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+
+    /// Where its sessions are, as a number: guards with the same sessions take turns.
+    fn sessions_address(&self) -> usize {
+        match self.connected.as_ref().and_then(|connected| connected.sessions.as_ref()) {
+            Some(sessions) => Arc::as_ptr(sessions).addr(),
+            None => Arc::as_ptr(&self.store).addr(),
+        }
+    }
+
     fn policy(&self) -> Arc<Policy> {
-        Arc::clone(&self.policy.read().unwrap_or_else(PoisonError::into_inner))
+        self.policy.get()
     }
 
     /// Tells people, once, what the engine wants them to know; see `notices` in `wit/schemas/decision.schema.json`.
     fn notice(&self, detail: &str) {
         #[derive(serde::Deserialize)]
         struct Notices {
-            notices: Vec<String>,
+            notices: Vec<Notice>,
+        }
+        #[derive(serde::Deserialize)]
+        struct Notice {
+            code: String,
+            message: String,
         }
         if !detail.contains(r#""notices":["#) || self.noticed.load(Ordering::Relaxed) {
             return;
@@ -238,9 +271,16 @@ impl Shared {
         if let Ok(Notices { notices }) = serde_json::from_str(detail)
             && !self.noticed.swap(true, Ordering::Relaxed)
         {
-            let notices = notices.join(", ");
-            tracing::warn!(guard = %self.name, notices, "the session store keeps no versions: of two writers at the same \
-                moment one may be lost");
+            for Notice { code, message } in notices {
+                tracing::warn!(guard = %self.name, code, "{message}");
+            }
+        }
+    }
+
+    /// Tells the program of a decision, also of one that a deadline has made.
+    fn tell(&self, call: &str, decision: &Decision) {
+        if let Some(listener) = &self.listener {
+            told(|| listener(call, decision));
         }
     }
 
@@ -249,7 +289,7 @@ impl Shared {
     }
 
     async fn turn(&self, session: &str) -> crate::turns::Turn {
-        self.host.inner.turns.take(Arc::as_ptr(&self.store).addr(), session).await
+        self.host.inner.turns.take(self.sessions_address(), session).await
     }
 
     /// The text that the engine gets.

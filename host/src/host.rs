@@ -2,7 +2,7 @@
 //! Who decides about calls is a [`crate::Guard`], and there may be any number of them.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::runtime::{Handle, Runtime};
@@ -13,12 +13,14 @@ use crate::bindings::documents::{Diagnostic, Document};
 use crate::bindings::signing::SigningError;
 use crate::clock::Clock;
 use crate::component::ComponentSource;
+use crate::connect::Connections;
 use crate::decider::{Abnormal, Bounds, Decider};
 use crate::error::Error;
 use crate::guard::GuardBuilder;
 use crate::links;
 use crate::policy::{LinkReader, Links, Policy, PolicyId, Source, unchanged};
 use crate::pool::{LONGEST_WAIT, Pool, Seat};
+use crate::store::{MemoryStore, Store};
 use crate::timers::Timers;
 use crate::turns::Turns;
 
@@ -37,6 +39,9 @@ pub(crate) struct Inner {
     pub turns: Arc<Turns>,
     pub timers: Arc<Timers>,
     pub callback_deadline: Duration,
+    pub connections: Connections,
+    /// For guards with a server and no store of their own.
+    memory: OnceLock<Arc<dyn Store>>,
     policies: Mutex<HashMap<PolicyId, Vec<Weak<Policy>>>>,
     handle: Handle,
     runtime: Option<Runtime>,
@@ -117,6 +122,8 @@ impl HostBuilder {
             timers: Arc::new(Timers::new(Arc::clone(&clock), runtime.handle().clone())),
             clock,
             callback_deadline: self.callback_deadline,
+            connections: Connections::default(),
+            memory: OnceLock::new(),
             policies: Mutex::default(),
             handle: runtime.handle().clone(),
             runtime: Some(runtime),
@@ -211,8 +218,17 @@ impl Host {
         pollster::block_on(future)
     }
 
+    pub(crate) fn lanes(&self) -> &crate::lanes::Lanes {
+        todo!()
+    }
+    /// A store in memory that guards of this host share: where they are many, one each costs.
+    pub(crate) fn memory(&self) -> Arc<dyn Store> {
+        Arc::clone(self.inner.memory.get_or_init(|| Arc::new(MemoryStore::new())))
+    }
+
     /// The threads that callbacks and timers run on.
-    pub(crate) fn runtime(&self) -> &Handle {
+    #[must_use]
+    pub fn runtime(&self) -> &Handle {
         &self.inner.handle
     }
 
@@ -251,6 +267,19 @@ impl Host {
         let policy = Arc::clone(policy);
         let work = self.runtime().spawn_blocking(move || seat.decide(decider, &policy, work));
         work.await.unwrap_or_else(|_| Err(panicked()))
+    }
+
+    /// Compiles a policy in every decider that has nothing to do, one after the other, before it is needed.
+    pub(crate) async fn prepare_everywhere(&self, policy: &Arc<Policy>) {
+        for _ in 0..self.inner.pool.size() {
+            let Ok(seat) = self.seat().await else { return };
+            let Some(decider) = seat.take_without(policy) else { return };
+            let policy = Arc::clone(policy);
+            let work = self.runtime().spawn_blocking(move || seat.decide(Some(decider), &policy, |_, _| Ok(())));
+            if !matches!(work.await, Ok(Ok(()))) {
+                tracing::warn!("a decider could not compile a new policy; the next call makes another one");
+            }
+        }
     }
 
     /// One thing in any decider.

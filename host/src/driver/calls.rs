@@ -8,6 +8,7 @@ use super::protocol::{Refusal, Request, json, present};
 use super::session::{Open, Session};
 use crate::bindings::decide::{Action, ApprovalOutcome, ApprovalVerdict};
 use crate::call::CallRequest;
+use crate::callback::nobody_says;
 use crate::decision::{Decision, ToolOutcome};
 
 pub(super) async fn evaluate(session: &Session, request: &Request) -> Result<String, Refusal> {
@@ -82,7 +83,7 @@ pub(super) async fn approve(session: &Session, request: &Request) -> Result<Repl
         Outcome::Rejected => ApprovalVerdict::Rejected,
         Outcome::TimedOut => ApprovalVerdict::TimedOut,
     };
-    let outcome = ApprovalOutcome { verdict, approval_id: None, approver, reason, decided_at: None, decided_via: None };
+    let outcome = ApprovalOutcome { approver, reason, ..nobody_says(verdict) };
     let decision = open.guard.settle(&call_id, outcome).await?;
     if decision.action == Action::Block {
         open.call_ends(&call_id);

@@ -73,9 +73,14 @@ impl Session {
         self.guards().insert(name.to_owned(), open);
     }
 
+    /// Lets a guard go, without closing it.
+    pub fn remove(&self, name: &str) -> Option<Open> {
+        self.guards().remove(name)
+    }
+
     /// Closes the guard of this name, if there is one.
     pub async fn close(&self, name: &str) -> bool {
-        let open = self.guards().remove(name);
+        let open = self.remove(name);
         if let Some(open) = &open {
             open.guard.close().await;
         }
