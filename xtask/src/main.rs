@@ -4,11 +4,12 @@
 //! stdout. Exit code 0: done, 1: findings (failed tests, a stale page), 2: it could not be done.
 //!
 //! [`component`] makes the component, [`build`] that and the host, [`suite`] tests everything, [`packages`] installs what
-//! tests need, [`wit`] reads the interface packages, [`shell`] runs other programs.
+//! tests need, [`node`] is the npm package, [`wit`] reads the interface packages, [`shell`] runs other programs.
 
 mod build;
 mod component;
 mod driver;
+mod node;
 mod packages;
 mod shell;
 mod suite;

@@ -6,33 +6,34 @@
  * |---|---|
  * | `guard/recipe.js` | how its rules are loaded |
  * | `guard/step.js` | the loop: step, answer what is asked, step again |
+ * | `guard/open-calls.js` | calls between two steps: the store, claims, copies |
  * | `guard/due.js` | deadlines of open calls |
+ * | `guard/waiters.js` | who waits for a person's answer |
+ * | `guard/journal.js` | the decision log |
  */
 
 import { randomUUID } from 'node:crypto';
 
-import { STORE_DEADLINE } from './answers.js';
 import { bare, splice } from './call.js';
 import { now } from './clock.js';
 import {
-  FAILED_EVALUATION, concluded, decided, faulted, fixedBlock, fixedConclusion, Conclusion,
+  Conclusion, FAILED_EVALUATION, concluded, decided, faulted, fixedBlock, fixedConclusion,
 } from './decision.js';
 import { engine as sharedEngine } from './engine.js';
-import { Abnormal, EdictumError, messageOf, refused } from './errors.js';
+import { EdictumError, messageOf, refused } from './errors.js';
 import { Due } from './guard/due.js';
+import { Journal } from './guard/journal.js';
+import { OpenCalls, isGone, notAsking, taken, unknown } from './guard/open-calls.js';
 import { after, load, optionsOf } from './guard/recipe.js';
 import { Failed, drive } from './guard/step.js';
+import { Waiters } from './guard/waiters.js';
 import { elements, fields } from './json.js';
 import { log } from './log.js';
 import { MemoryStore } from './store/memory.js';
 import { Turns } from './turns.js';
-import { within } from './wait.js';
 
 /** Longest id of a call, in bytes. */
 export const MAX_CALL_ID = 1024;
-
-/** Milliseconds for which a step has an open call for itself, should its process die. */
-const CLAIM = 120_000;
 
 /** How long a person has when the engine does not say, in milliseconds. */
 const APPROVAL = 300_000;
@@ -48,6 +49,7 @@ const turns = new WeakMap();
 /** @typedef {import('./decision.js').Decision} Decision */
 /** @typedef {import('./decision.js').Kept} Kept */
 /** @typedef {import('./decision.js').ToolOutcome} ToolOutcome */
+/** @typedef {import('./errors.js').Abnormal['fault']} Fault */
 
 /**
  * @typedef {object} ApprovalOutcome
@@ -84,11 +86,9 @@ export class Guard {
   #turns;
   #due;
   #closed = false;
-  #noticed = false;
-  /** Copies of open calls, for when the store is lost. `stranded`: it never was there. @type {Map<string, {open: OpenCall, stranded: boolean}>} */
-  #copies = new Map();
-  /** Who waits for a person's answer, by call. @type {Map<string, Set<Waiter>>} */
-  #waiters = new Map();
+  #calls;
+  #journal;
+  #waiters = new Waiters();
   /** @type {Decision[]} */
   #expired = [];
 
@@ -107,7 +107,8 @@ export class Guard {
     this.agentId = given.agentId;
     this.sessionId = given.sessionId ?? randomUUID();
     this.store = given.store ?? new MemoryStore();
-    this.sink = given.sink;
+    this.#calls = new OpenCalls(this.name, this.store);
+    this.#journal = new Journal(this.name, given.sink);
     this.#principal = given.principal === undefined ? undefined : checkedPrincipal(given.principal);
     this.#turns = turns.get(this.store) ?? new Turns();
     turns.set(this.store, this.#turns);
@@ -212,7 +213,7 @@ export class Guard {
     }
     const call = this.#callText({ ...request, callId, sessionId });
     return this.#turns.take(sessionId, async () => {
-      if (request.callId !== undefined && (await this.#isOpen(callId))) throw taken(callId);
+      if (request.callId !== undefined && (await this.#calls.has(callId))) throw taken(callId);
       const policy = this.#policy;
       const again = `"call":${call},"now":${now()}`;
       const scene = this.#scene(policy, sessionId, again, call);
@@ -249,10 +250,10 @@ export class Guard {
    * @returns {Promise<Decision>}
    */
   async #settle(callId, outcome, moment) {
-    const found = await this.#inStore(() => this.store.find(this.name, callId));
+    const found = await this.#calls.find(callId);
     if (!found) throw unknown(callId);
     const decision = await this.#turns.take(found.session, async () => {
-      const { open, claim } = await this.#claim(callId, 'asking');
+      const { open, claim } = await this.#calls.claim(callId, 'asking');
       const policy = this.#policy;
       const again = `"call":${open.call},"now":${moment ?? now()}`;
       const scene = { ...this.#scene(policy, open.session, again, open.call), ticket: open.ticket };
@@ -262,7 +263,7 @@ export class Guard {
       );
       return this.#keepSettled(policy, open, claim, decision, kept);
     });
-    if (decision.action !== 'ask') this.#tell(callId, decision);
+    if (decision.action !== 'ask') this.#waiters.tell(decision);
     return decision;
   }
 
@@ -273,12 +274,10 @@ export class Guard {
    * @returns {Promise<Decision>}
    */
   async settled(callId) {
-    const waiter = new Waiter();
-    const waiters = this.#waiters.get(callId) ?? new Set();
-    this.#waiters.set(callId, waiters.add(waiter));
+    const waiter = this.#waiters.wait(callId);
     this.#due.hold();
     try {
-      const found = await this.#inStore(() => this.store.find(this.name, callId));
+      const found = await this.#calls.find(callId);
       if (!waiter.told) {
         this.#checkOpen();
         if (!found) throw unknown(callId);
@@ -287,8 +286,7 @@ export class Guard {
       return await waiter.decision;
     } finally {
       this.#due.letGo();
-      waiters.delete(waiter);
-      if (waiters.size === 0 && this.#waiters.get(callId) === waiters) this.#waiters.delete(callId);
+      this.#waiters.leave(callId, waiter);
     }
   }
 
@@ -302,12 +300,11 @@ export class Guard {
   async finish(callId, outcome) {
     this.#checkOpen();
     // A call that began here has its session here; the claim below reads it from the store in any case.
-    const copy = this.#copies.get(callId);
-    let session = copy && !copy.stranded ? copy.open.session : undefined;
+    let session = this.#calls.session(callId);
     if (session === undefined) {
       let found;
       try {
-        found = await this.#inStore(() => this.store.find(this.name, callId));
+        found = await this.#calls.find(callId);
       } catch (error) {
         return this.#finishLost(callId, error);
       }
@@ -317,14 +314,13 @@ export class Guard {
     return this.#turns.take(session, async () => {
       let claimed;
       try {
-        claimed = await this.#claim(callId, 'allowed');
+        claimed = await this.#calls.claim(callId, 'allowed');
       } catch (error) {
         if (!(error instanceof EdictumError) || error.code === 'unavailable') return this.#finishLost(callId, error);
-        if (error.code === 'not-found') this.#copies.delete(callId);
         throw error;
       }
       const conclusion = await this.#conclude(claimed.open, outcome);
-      await this.#forget(callId, claimed.claim);
+      await this.#calls.forget(callId, claimed.claim);
       return conclusion;
     });
   }
@@ -351,7 +347,7 @@ export class Guard {
       }
       if (done.err !== undefined) throw refused(JSON.parse(done.err));
       const { state = 'null', events = '[]' } = fields(done.ok ?? '{}');
-      await this.#emitOrLog(elements(events));
+      await this.#journal.keep(elements(events));
       return state;
     });
   }
@@ -362,7 +358,7 @@ export class Guard {
    * @param {number} limit
    */
   async openCalls(limit) {
-    return this.#inStore(() => this.store.list(this.name, limit));
+    return this.#calls.list(limit);
   }
 
   /** Does what is due now, instead of when its timer gets to it. */
@@ -375,11 +371,9 @@ export class Guard {
     if (this.#closed) return;
     this.#closed = true;
     this.#due.end();
-    for (const waiters of this.#waiters.values()) {
-      for (const waiter of waiters) waiter.refuse(new EdictumError('closed', 'the guard is closed'));
-    }
+    this.#waiters.end();
     this.#engine.release(this.#policy);
-    await this.sink?.close?.();
+    await this.#journal.close();
   }
 
   #checkOpen() {
@@ -450,7 +444,7 @@ export class Guard {
    * @param {string} call
    * @param {string} callId
    * @param {string | undefined} ticket
-   * @param {Abnormal['fault']} fault
+   * @param {Fault} fault
    * @returns {Promise<[Decision, Kept]>}
    */
   async #fault(policy, call, callId, ticket, fault) {
@@ -484,20 +478,20 @@ export class Guard {
     if (!open) return this.#logDecision(policy, decision, kept);
     let written;
     try {
-      written = await this.#inStore(() => this.store.open(open));
+      written = await this.#calls.begin(open);
     } catch (error) {
       const [lost, faultKept] = await this.#lost(policy, open, error);
       // Only a guard that observes lets it through: then the copy is all there is.
       const stranded = this.#openCall(policy, session, lost, faultKept);
       if (stranded) {
-        this.#copies.set(stranded.callId, { open: stranded, stranded: true });
+        this.#calls.strand(stranded);
         this.#due.arm(stranded.deadline);
       }
-      await this.#emitOrLog(faultKept.events);
+      await this.#journal.keep(faultKept.events);
       return lost;
     }
     if (!written) throw taken(decision.callId);
-    this.#remember(open);
+    this.#due.arm(open.deadline);
     return this.#logDecision(policy, decision, kept, open);
   }
 
@@ -513,17 +507,17 @@ export class Guard {
   async #keepSettled(policy, before, claim, decision, kept) {
     const open = this.#openCall(policy, before.session, decision, kept);
     if (!open) {
-      await this.#forget(before.callId, claim);
+      await this.#calls.forget(before.callId, claim);
       return this.#logDecision(policy, decision, kept);
     }
     try {
-      if (!(await this.#inStore(() => this.store.update(open, claim)))) throw new Error('the claim has ended');
+      await this.#calls.update(open, claim);
     } catch (error) {
       const [lost, faultKept] = await this.#lost(policy, open, error);
-      await this.#emitOrLog(faultKept.events);
+      await this.#journal.keep(faultKept.events);
       return lost;
     }
-    this.#remember(open);
+    this.#due.arm(open.deadline);
     return this.#logDecision(policy, decision, kept, open);
   }
 
@@ -547,24 +541,19 @@ export class Guard {
    * @returns {Promise<Decision>}
    */
   async #logDecision(policy, decision, kept, open) {
-    this.#notice(decision.detail);
-    try {
-      await this.#emit(kept.events);
-      return decision;
-    } catch (error) {
-      log('error', `guard ${this.name}: events cannot be kept: ${messageOf(error)}`);
-    }
+    this.#journal.notice(decision.detail);
+    if (await this.#journal.keep(kept.events)) return decision;
     if (!policy.settings.decisionLogRequired || decision.action === 'block') return decision;
     const [blocked, faultKept] = await this.#fault(policy, kept.call, decision.callId, kept.ticket, 'decision-log');
     if (open && blocked.action === 'block') {
       try {
-        const { claim } = await this.#claim(open.callId, open.state);
-        await this.#forget(open.callId, claim);
+        const { claim } = await this.#calls.claim(open.callId, open.state);
+        await this.#calls.forget(open.callId, claim);
       } catch {
         // It will be closed as abandoned.
       }
     }
-    await this.#emitOrLog(faultKept.events);
+    await this.#journal.keep(faultKept.events);
     return blocked;
   }
 
@@ -589,85 +578,13 @@ export class Guard {
   }
 
   /**
-   * Watches the deadline of a call that is in the store.
-   *
-   * @param {OpenCall} open
-   */
-  #remember(open) {
-    if (this.store.remote && open.state === 'allowed') this.#copies.set(open.callId, { open, stranded: false });
-    this.#due.arm(open.deadline);
-  }
-
-  /** @param {string} callId */
-  async #isOpen(callId) {
-    try {
-      return (await this.#inStore(() => this.store.find(this.name, callId))) !== null;
-    } catch {
-      return false;
-    }
-  }
-
-  /**
-   * Takes an open call for a step, when it is in this state.
-   *
-   * @param {string} callId
-   * @param {OpenCall['state']} state
-   */
-  async #claim(callId, state) {
-    const moment = now();
-    const claimed = await this.#inStore(() => this.store.claim(this.name, callId, moment, moment + CLAIM));
-    if (claimed === 'busy') throw new EdictumError('conflict', `call \`${callId}\` is being worked on`);
-    if (claimed === 'missing') throw unknown(callId);
-    const { yes: open, claim } = claimed;
-    if (open.state === state) return { open, claim };
-    await this.#inStore(() => this.store.release(this.name, callId, claim));
-    throw state === 'asking' ? notAsking(callId) : new EdictumError('conflict', `call \`${callId}\` has not been allowed`);
-  }
-
-  /**
-   * Removes a claimed call that is over.
-   *
-   * @param {string} callId
-   * @param {number} claim
-   */
-  async #forget(callId, claim) {
-    this.#copies.delete(callId);
-    try {
-      await this.#inStore(() => this.store.close(this.name, callId, claim));
-    } catch (error) {
-      log('warning', `guard ${this.name}: a call that is over stays in the store: ${messageOf(error)}`);
-    }
-  }
-
-  /**
-   * One thing in the store, with an end. Trouble has the code `unavailable`.
-   *
-   * @template T
-   * @param {() => T | Promise<T>} work
-   * @returns {Promise<T>}
-   */
-  async #inStore(work) {
-    try {
-      const result = work();
-      if (!(result instanceof Promise)) return result;
-      const answer = await within(STORE_DEADLINE, result.then((value) => ({ value })));
-      if (answer) return answer.value;
-    } catch (error) {
-      if (error instanceof EdictumError) throw error;
-      throw new EdictumError('unavailable', `the store failed: ${messageOf(error)}`);
-    }
-    throw new EdictumError('unavailable', 'the store failed: no answer in time');
-  }
-
-  /**
    * A call that observation let through although the store had failed.
    *
    * @param {string} callId
    * @param {ToolOutcome} outcome
    */
   async #finishStranded(callId, outcome) {
-    const copy = this.#copies.get(callId);
-    this.#copies.delete(callId);
+    const copy = this.#calls.takeCopy(callId);
     if (!copy?.stranded) throw unknown(callId);
     return this.#turns.take(copy.open.session, () => this.#conclude(copy.open, outcome));
   }
@@ -680,8 +597,7 @@ export class Guard {
    */
   async #finishLost(callId, error) {
     log('error', `guard ${this.name}: an open call cannot be read: ${messageOf(error)}`);
-    const copy = this.#copies.get(callId);
-    this.#copies.delete(callId);
+    const copy = this.#calls.takeCopy(callId);
     if (!copy) throw error;
     return this.#faultFinish(copy.open, copy.open.ticket, 'store');
   }
@@ -710,7 +626,7 @@ export class Guard {
    *
    * @param {OpenCall} open
    * @param {string} ticket
-   * @param {Abnormal['fault']} fault
+   * @param {Fault} fault
    */
   async #faultFinish(open, ticket, fault) {
     const policy = this.#policy;
@@ -731,14 +647,14 @@ export class Guard {
    * @param {string[]} events
    */
   async #logConclusion(conclusion, events) {
-    this.#notice(conclusion.detail);
-    await this.#emitOrLog(events);
+    this.#journal.notice(conclusion.detail);
+    await this.#journal.keep(events);
     return conclusion;
   }
 
   /** @param {string} callId */
   async #closeDue(callId) {
-    const open = await this.#inStore(() => this.store.find(this.name, callId));
+    const open = await this.#calls.find(callId);
     if (!open) return;
     if (open.state === 'asking') {
       const decision = await this.#settle(callId, { verdict: 'timed_out' });
@@ -747,94 +663,19 @@ export class Guard {
       return;
     }
     await this.#turns.take(open.session, async () => {
-      const { open, claim } = await this.#claim(callId, 'allowed');
+      const { open, claim } = await this.#calls.claim(callId, 'allowed');
       await this.#faultFinish(open, open.ticket, 'abandoned');
-      await this.#forget(callId, claim);
+      await this.#calls.forget(callId, claim);
     });
   }
 
   /**
-   * Copies are not kept for ever; one that never was in the store is closed here.
+   * Calls that never were in the store are closed by their copies.
    *
    * @param {number} moment
    */
   async #closeCopies(moment) {
-    const over = [...this.#copies.values()].filter(({ open }) => open.deadline <= moment);
-    for (const { open, stranded } of over) {
-      this.#copies.delete(open.callId);
-      if (stranded) await this.#faultFinish(open, open.ticket, 'abandoned');
-    }
-  }
-
-  /**
-   * @param {string} callId
-   * @param {Decision} decision
-   */
-  #tell(callId, decision) {
-    const waiters = this.#waiters.get(callId);
-    this.#waiters.delete(callId);
-    for (const waiter of waiters ?? []) waiter.tell(decision);
-  }
-
-  /** @param {string[]} events */
-  async #emit(events) {
-    if (this.sink && events.length > 0) await this.sink.keep(events);
-  }
-
-  /**
-   * The same where it is too late to block anything.
-   *
-   * @param {string[]} events
-   */
-  async #emitOrLog(events) {
-    try {
-      await this.#emit(events);
-    } catch (error) {
-      log('error', `guard ${this.name}: ${events.length} events are lost: ${messageOf(error)}`);
-    }
-  }
-
-  /**
-   * Tells people, once, what the engine wants them to know.
-   *
-   * @param {string} detail
-   */
-  #notice(detail) {
-    if (this.#noticed || !detail.includes('"notices":[')) return;
-    const { notices } = JSON.parse(detail);
-    if (!Array.isArray(notices) || notices.length === 0) return;
-    this.#noticed = true;
-    log('warning', `guard ${this.name}: the session store keeps no versions: of two writers at the same moment one may be lost (${notices.join(', ')})`);
-  }
-}
-
-/** Somebody who waits for the end of an `ask`. */
-class Waiter {
-  told = false;
-  /** @type {(decision: Decision) => void} */
-  #resolve = () => {};
-  /** @type {(reason: Error) => void} */
-  #reject = () => {};
-  /** @type {Promise<Decision>} */
-  decision = new Promise((resolve, reject) => {
-    this.#resolve = resolve;
-    this.#reject = reject;
-  });
-
-  constructor() {
-    // It may be refused before anybody looks.
-    this.decision.catch(() => {});
-  }
-
-  /** @param {Decision} decision */
-  tell(decision) {
-    this.told = true;
-    this.#resolve(decision);
-  }
-
-  /** @param {Error} reason */
-  refuse(reason) {
-    this.#reject(reason);
+    for (const open of this.#calls.takeStranded(moment)) await this.#faultFinish(open, open.ticket, 'abandoned');
   }
 }
 
@@ -856,24 +697,4 @@ function checkedPrincipal(principal) {
     // The parser's words may quote the text.
   }
   throw new EdictumError('bad-request', '`principal` must be a JSON object');
-}
-
-/** @param {unknown} error */
-export function isGone(error) {
-  return error instanceof EdictumError && (error.code === 'not-found' || error.code === 'conflict');
-}
-
-/** @param {string} callId */
-function unknown(callId) {
-  return new EdictumError('not-found', `there is no open call \`${callId}\``);
-}
-
-/** @param {string} callId */
-function taken(callId) {
-  return new EdictumError('conflict', `there is an open call \`${callId}\` already`);
-}
-
-/** @param {string} callId */
-function notAsking(callId) {
-  return new EdictumError('conflict', `call \`${callId}\` does not wait for an approval`);
 }
