@@ -7,6 +7,7 @@
 import { MAX_MEMORY, component } from './component.js';
 import { Decider } from './decider.js';
 import { Abnormal, messageOf } from './errors.js';
+import { Heavy, INLINE, weight } from './heavy.js';
 import { readLinks } from './links.js';
 import { Policy, keyOf } from './policy.js';
 import { within } from './wait.js';
@@ -28,9 +29,19 @@ const LINKS = 30_000;
  * @typedef {(milliseconds: number) => void} SliceWatcher
  */
 
+/** @typedef {'step' | 'operate' | 'fault' | 'faultFinish'} Deciding */
+
+/**
+ * What a method of `Decider` is given behind the policy's id.
+ *
+ * @template {Deciding} M
+ * @typedef {Parameters<Decider[M]> extends [any, ...infer Rest] ? Rest : never} Values
+ */
+
 export class Engine {
   #component;
   #maxMemory;
+  #heavy;
   /** @type {Decider | undefined} */
   #decider;
   /** Policies that are being compiled in the present instance, by id. @type {Map<string, Promise<Decider>>} */
@@ -45,15 +56,17 @@ export class Engine {
   /**
    * @param {import('./component.js').Component} component
    * @param {number} maxMemory
+   * @param {boolean} alone
    */
-  constructor(component, maxMemory) {
+  constructor(component, maxMemory, alone) {
     this.#component = component;
     this.#maxMemory = maxMemory;
+    this.#heavy = alone ? undefined : new Heavy(maxMemory);
   }
 
-  /** @param {{maxMemory?: number}} [options] */
-  static async make({ maxMemory = MAX_MEMORY } = {}) {
-    return new Engine(await component(maxMemory), maxMemory);
+  /** @param {{maxMemory?: number, alone?: boolean}} [options] `alone`: has no other thread for calls with much text */
+  static async make({ maxMemory = MAX_MEMORY, alone = false } = {}) {
+    return new Engine(await component(maxMemory), maxMemory, alone);
   }
 
   #present() {
@@ -67,28 +80,34 @@ export class Engine {
   }
 
   /**
-   * One thing in an instance that holds this policy: at once when it does, else after it was compiled.
+   * One thing with a policy: at once when the instance holds it, else after it was compiled. Much text is read in another thread,
+   * with a deadline, and holds up nobody.
    *
-   * @template T
+   * @template {Deciding} M
    * @param {Policy} policy
-   * @param {(decider: Decider) => T} work
-   * @returns {T | Promise<T>}
+   * @param {M} method
+   * @param {Values<M>} values
+   * @returns {ReturnType<Decider[M]> | Promise<ReturnType<Decider[M]>>}
    */
-  decide(policy, work) {
+  decide(policy, method, ...values) {
+    if (this.#heavy && weight(values) > INLINE) return this.#heavy.decide(policy, method, values);
     const decider = this.#present();
-    return decider.holds(policy.id) ? work(decider) : this.#compileAndDecide(policy, work);
+    if (decider.holds(policy.id)) return entered(decider, policy, method, values);
+    return this.#compileAndDecide(policy, method, values);
   }
 
   /**
-   * @template T
+   * @template {Deciding} M
    * @param {Policy} policy
-   * @param {(decider: Decider) => T} work
+   * @param {M} method
+   * @param {Values<M>} values
+   * @returns {Promise<ReturnType<Decider[M]>>}
    */
-  async #compileAndDecide(policy, work) {
+  async #compileAndDecide(policy, method, values) {
     for (let attempt = 0; attempt < 3; attempt += 1) {
       // Not the present one: what was compiled may have worn it out already.
       const decider = await this.#compiled(policy);
-      if (decider.holds(policy.id)) return work(decider);
+      if (decider.holds(policy.id)) return entered(decider, policy, method, values);
     }
     throw new Abnormal('host', 'every instance ends before a policy is compiled');
   }
@@ -146,6 +165,7 @@ export class Engine {
     const left = (this.#policies.get(key) ?? []).filter((known) => known !== policy);
     if (left.length > 0) this.#policies.set(key, left);
     else this.#policies.delete(key);
+    this.#heavy?.drop(policy);
     // Another one may have the same id: same texts, same boundaries.
     if (left.some((known) => known.id === policy.id) || !this.#decider || this.#decider.over) return;
     try {
@@ -240,6 +260,19 @@ export class Engine {
     this.watcher?.(performance.now() - since);
     return step.value;
   }
+}
+
+/**
+ * @template {Deciding} M
+ * @param {Decider} decider
+ * @param {Policy} policy
+ * @param {M} method
+ * @param {Values<M>} values
+ * @returns {ReturnType<Decider[M]>}
+ */
+function entered(decider, policy, method, values) {
+  const enter = /** @type {(...values: any[]) => any} */ (decider[method]);
+  return enter.call(decider, policy.id, ...values);
 }
 
 /**

@@ -191,7 +191,7 @@ export class Guard {
     const again = output === undefined ? `"call":${text}` : `"call":${text},"output":${output}`;
     const policy = this.#policy;
     try {
-      return await drive(this.#scene(policy, '', again, text), (decider) => decider.step(policy.id, 'evaluate', `{${again}}`));
+      return await drive(this.#scene(policy, '', again, text), 'step', 'evaluate', `{${again}}`);
     } catch (error) {
       if (error instanceof Failed) return FAILED_EVALUATION;
       throw error;
@@ -217,9 +217,7 @@ export class Guard {
       const policy = this.#policy;
       const again = `"call":${call},"now":${now()}`;
       const scene = this.#scene(policy, sessionId, again, call);
-      const [decision, kept] = await this.#decided(policy, scene, callId, call, (decider) =>
-        decider.step(policy.id, 'begin', `{${again}}`),
-      );
+      const [decision, kept] = await this.#decided(scene, callId, call, 'begin', `{${again}}`);
       return this.#keepNew(policy, sessionId, decision, kept);
     });
   }
@@ -258,9 +256,7 @@ export class Guard {
       const again = `"call":${open.call},"now":${moment ?? now()}`;
       const scene = { ...this.#scene(policy, open.session, again, open.call), ticket: open.ticket };
       const request = `{${again},"ticket":${open.ticket},"approval":${JSON.stringify(outcome)}}`;
-      const [decision, kept] = await this.#decided(policy, scene, callId, open.call, (decider) =>
-        decider.step(policy.id, 'settle', request),
-      );
+      const [decision, kept] = await this.#decided(scene, callId, open.call, 'settle', request);
       return this.#keepSettled(policy, open, claim, decision, kept);
     });
     if (decision.action !== 'ask') this.#waiters.tell(decision);
@@ -340,7 +336,7 @@ export class Guard {
       let done;
       try {
         const scene = this.#scene(policy, sessionId, `"now":${moment}`);
-        done = fields(await drive(scene, (decider) => decider.operate(policy.id, sessionId, withId, moment)));
+        done = fields(await drive(scene, 'operate', sessionId, withId, moment));
       } catch (error) {
         if (error instanceof Failed) throw new EdictumError('internal', `the engine failed: ${error.abnormal.fault}`);
         throw error;
@@ -420,19 +416,19 @@ export class Guard {
   /**
    * What the engine decided; or what it says to a step that failed.
    *
-   * @param {Policy} policy
    * @param {import('./guard/step.js').Scene} scene
    * @param {string} callId
    * @param {string} call
-   * @param {(decider: import('./decider.js').Decider) => string} first
+   * @param {'begin' | 'settle'} step
+   * @param {string} request
    * @returns {Promise<[Decision, Kept]>}
    */
-  async #decided(policy, scene, callId, call, first) {
+  async #decided(scene, callId, call, step, request) {
     try {
-      return decided(callId, call, await drive(scene, first));
+      return decided(callId, call, await drive(scene, 'step', step, request));
     } catch (error) {
       if (!(error instanceof Failed)) throw error;
-      return this.#fault(policy, call, callId, error.ticket, error.abnormal.fault);
+      return this.#fault(scene.policy, call, callId, error.ticket, error.abnormal.fault);
     }
   }
 
@@ -449,7 +445,7 @@ export class Guard {
    */
   async #fault(policy, call, callId, ticket, fault) {
     const attempt = async (/** @type {string} */ call, /** @type {string | undefined} */ ticket) => {
-      const said = await this.#engine.decide(policy, (decider) => decider.fault(policy.id, call, ticket, fault, now()));
+      const said = await this.#engine.decide(policy, 'fault', call, ticket, fault, now());
       return faulted(callId, call, said);
     };
     try {
@@ -613,7 +609,7 @@ export class Guard {
     const scene = { ...this.#scene(policy, open.session, again, open.call), ticket: open.ticket };
     try {
       const request = `{${again},"ticket":${open.ticket}}`;
-      const done = await drive(scene, (decider) => decider.step(policy.id, 'finish', request));
+      const done = await drive(scene, 'step', 'finish', request);
       return this.#logConclusion(...concluded(done));
     } catch (error) {
       if (!(error instanceof Failed)) throw error;
@@ -632,9 +628,7 @@ export class Guard {
     const policy = this.#policy;
     let said;
     try {
-      said = await this.#engine.decide(policy, (decider) =>
-        decider.faultFinish(policy.id, open.call, ticket, fault, now()),
-      );
+      said = await this.#engine.decide(policy, 'faultFinish', open.call, ticket, fault, now());
     } catch (error) {
       log('error', `guard ${this.name}: a fault cannot be logged: ${messageOf(error)}`);
       return fixedConclusion();

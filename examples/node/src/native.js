@@ -76,14 +76,27 @@ export function outputOf(output) {
  * @returns {any}
  */
 export function camelCased(value) {
-  if (Array.isArray(value)) return value.map(camelCased);
   if (typeof value !== 'object' || value === null) return value;
-  return Object.fromEntries(
-    Object.entries(value).map(([name, member]) => {
-      const camel = name.replace(/_([a-z])/g, (_, letter) => letter.toUpperCase());
-      return [camel, FOREIGN.has(name) ? member : camelCased(member)];
-    }),
-  );
+  if (Array.isArray(value)) return value.map(camelCased);
+  /** @type {Record<string, any>} */
+  const cased = {};
+  for (const [name, member] of Object.entries(value)) {
+    cased[camelCase(name)] = FOREIGN.has(name) ? member : camelCased(member);
+  }
+  return cased;
+}
+
+/** The engine has few names. @type {Map<string, string>} */
+const cases = new Map();
+
+/** @param {string} name */
+function camelCase(name) {
+  let camel = cases.get(name);
+  if (camel === undefined) {
+    camel = name.replace(/_([a-z])/g, (_, letter) => letter.toUpperCase());
+    if (cases.size < 1_000) cases.set(name, camel);
+  }
+  return camel;
 }
 
 /** Members whose names are not the engine's. */

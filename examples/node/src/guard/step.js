@@ -41,16 +41,19 @@ export class Failed extends Error {
 /**
  * Text of what was done; throws `Failed`.
  *
+ * @template {'step' | 'operate'} M
  * @param {Scene} scene
- * @param {(decider: import('../decider.js').Decider) => string} first
+ * @param {M} method of the first entry
+ * @param {import('../engine.js').Values<M>} values
  * @returns {Promise<string>}
  */
-export async function drive(scene, first) {
+export async function drive(scene, method, ...values) {
   const { engine, policy, respondent, again } = scene;
   let { ticket } = scene;
   engine.retain(policy);
   try {
-    let reply = await engine.decide(policy, first);
+    /** @type {string} */
+    let reply = await engine.decide(policy, method, ...values);
     for (let round = 0; round < MAX_ROUNDS; round += 1) {
       if (reply.startsWith(DONE)) return reply.slice(DONE.length, -1);
       if (!reply.startsWith(ASK)) throw new Abnormal('host', `a request was refused: ${refusal(reply)}`);
@@ -58,7 +61,7 @@ export async function drive(scene, first) {
       const given = await answers(respondent, JSON.parse(inquiry.questions ?? '[]'));
       ticket = inquiry.ticket;
       const request = `{${again},"ticket":${ticket},"answers":${given}}`;
-      reply = await engine.decide(policy, (decider) => decider.step(policy.id, 'resume', request));
+      reply = await engine.decide(policy, 'step', 'resume', request);
     }
     throw new Abnormal('host', 'a step without end');
   } catch (error) {
