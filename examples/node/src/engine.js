@@ -24,9 +24,9 @@ const PREPARATION = 120_000;
 const LINKS = 30_000;
 
 /**
- * How slices may be watched, by tests and measurements.
+ * How stretches of compiling may be watched, by tests and measurements: told when one begins, and when it is over.
  *
- * @typedef {(milliseconds: number) => void} SliceWatcher
+ * @typedef {{begin: () => void, over: () => void}} Watcher
  */
 
 /** @typedef {'step' | 'operate' | 'fault' | 'faultFinish'} Deciding */
@@ -50,7 +50,7 @@ export class Engine {
   #policies = new Map();
   /** Instances made so far. */
   instances = 0;
-  /** Told how long each stretch of compiling took. @type {SliceWatcher | undefined} */
+  /** @type {Watcher | undefined} */
   watcher;
 
   /**
@@ -238,26 +238,29 @@ export class Engine {
   async #prepare(decider, source, links, seen) {
     const started = performance.now();
     let since = started;
+    this.watcher?.begin();
     const preparation = decider.prepare(source, seen);
     let step = preparation.next();
     while (!step.done) {
       const moment = performance.now();
       if (moment - started > PREPARATION) throw new Abnormal('deadline', 'a policy takes too long to compile');
       if (step.value) {
-        this.watcher?.(moment - since);
+        this.watcher?.over();
         const answer = await links(step.value);
         since = performance.now();
+        this.watcher?.begin();
         step = preparation.next(answer);
       } else {
         if (moment - since > TURN) {
-          this.watcher?.(moment - since);
+          this.watcher?.over();
           await new Promise(setImmediate);
           since = performance.now();
+          this.watcher?.begin();
         }
         step = preparation.next();
       }
     }
-    this.watcher?.(performance.now() - since);
+    this.watcher?.over();
     return step.value;
   }
 }

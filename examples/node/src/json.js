@@ -148,7 +148,7 @@ export class RawJson {
 }
 
 /** Deeper values are refused here; the engine has a bound of its own. */
-const MAX_DEPTH = 1_000;
+export const MAX_DEPTH = 1_000;
 
 /**
  * A value as JSON text, or an error where JSON would silently lose something.

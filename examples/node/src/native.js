@@ -6,7 +6,7 @@
 import { inspect } from 'node:util';
 
 import { EdictumError } from './errors.js';
-import { RawJson, jsonOf } from './json.js';
+import { MAX_DEPTH, RawJson, jsonOf } from './json.js';
 
 /**
  * Arguments of a tool as text, and as what the tool gets. A string is JSON text, and is handed on as it is.
@@ -25,18 +25,20 @@ export function argumentsOf(args) {
 }
 
 /**
- * A copy of plain data. What is no plain data stays as it is, to be refused.
+ * A copy of plain data. What is no plain data, or too deep, stays as it is, to be refused.
  *
  * @param {any} value
+ * @param {number} [depth]
  * @returns {any}
  */
-function snapshot(value) {
-  if (typeof value !== 'object' || value === null || value instanceof RawJson) return value;
-  if (typeof value.toJSON === 'function') return snapshot(value.toJSON(''));
-  if (Array.isArray(value)) return Array.from(value, snapshot);
+function snapshot(value, depth = 0) {
+  if (typeof value !== 'object' || value === null || value instanceof RawJson || depth > MAX_DEPTH) return value;
+  const deeper = (/** @type {any} */ member) => snapshot(member, depth + 1);
+  if (typeof value.toJSON === 'function') return deeper(value.toJSON(''));
+  if (Array.isArray(value)) return Array.from(value, deeper);
   const prototype = Object.getPrototypeOf(value);
   if (prototype !== null && Object.getPrototypeOf(prototype) !== null) return value;
-  return Object.fromEntries(Object.entries(value).map(([name, member]) => [name, snapshot(member)]));
+  return Object.fromEntries(Object.entries(value).map(([name, member]) => [name, deeper(member)]));
 }
 
 /**
