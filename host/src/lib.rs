@@ -10,6 +10,7 @@
 //! | [`Guard`], [`GuardBuilder`] | what judges calls |
 //! | [`store`] | where state lives: memory, SQLite, or your own |
 //! | [`callback`] | what a program answers for itself |
+//! | [`lanes`] | edictum-api, as five parts that can be used alone |
 //! | [`driver`] | the same as lines of JSON, for other languages and for tests |
 //!
 //! ```
@@ -71,7 +72,7 @@ mod error;
 mod events;
 mod guard;
 mod host;
-mod lanes;
+pub mod lanes;
 mod links;
 #[doc(hidden)]
 pub mod measure;
@@ -88,7 +89,7 @@ pub use bindings::types::{Diagnostic, Document, Failure, FailureKind, Severity};
 pub use blocking::Blocking;
 pub use call::{CallRequest, HOST_MEMBERS};
 pub use clock::{Clock, Timestamp};
-pub use component::{COMPONENT_VARIABLE, ComponentSource};
+pub use component::{COMPONENT_VARIABLE, ComponentSource, GUARD_COMPONENT_VARIABLE};
 pub use connect::{Backend, Health, LogState, ServerOptions, StreamState};
 pub use decision::{Action, Conclusion, Decision, ToolOutcome};
 pub use error::Error;
