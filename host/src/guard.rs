@@ -41,6 +41,9 @@ use crate::store::{OpenCall, Store, StoreError};
 /// Longer than a store waits for other processes.
 const STORE_DEADLINE: Duration = Duration::from_secs(30);
 
+/// How long a step waits for its events to be kept.
+const KEEP_DEADLINE: Duration = Duration::from_secs(30);
+
 /// Longest id of a call, in bytes.
 pub const MAX_CALL_ID: usize = 1024;
 
@@ -167,7 +170,7 @@ impl Guard {
         let operated = operated
             .map_err(|failed| Error::Abnormal(failed.abnormal.fault_name().to_owned()))?
             .map_err(Error::Refused)?;
-        shared.emit_or_log(&operated.events);
+        shared.emit_or_log(&policy, &operated.events).await;
         Ok(operated.state)
     }
 
@@ -289,18 +292,20 @@ impl Shared {
         }
     }
 
-    /// Hands events to the sink.
-    fn emit(&self, events: &[String]) -> Result<(), String> {
-        match &self.sink {
-            Some(sink) if !events.is_empty() => sink.emit(events),
-            _ => Ok(()),
+    /// Hands events to the sink. With the option `durable` they are kept when this is done, and no thread waits for it.
+    async fn emit(&self, policy: &Policy, events: &[String]) -> Result<(), String> {
+        let Some(sink) = self.sink.as_ref().filter(|_| !events.is_empty()) else { return Ok(()) };
+        if !policy.settings.durable() {
+            return sink.emit(events);
         }
+        let kept = self.host.within(KEEP_DEADLINE, sink.keep(events)).await;
+        kept.unwrap_or_else(|| Err("no answer in time".to_owned()))
     }
 
     /// The same where it is too late to block anything.
-    fn emit_or_log(&self, events: &[String]) {
-        if let Err(reason) = self.emit(events) {
-            tracing::error!(guard = %self.name, reason, events = events.len(), "events are lost");
+    async fn emit_or_log(&self, policy: &Policy, events: &[String]) {
+        if let Err(reason) = self.emit(policy, events).await {
+            tracing::error!(guard = %self.name, reason, events = events.len(), "events cannot be kept");
         }
     }
 

@@ -9,6 +9,7 @@
 //! | [`Host`] | what a process has one of: component, deciders, clock |
 //! | [`Guard`], [`GuardBuilder`] | what judges calls |
 //! | [`store`] | where state lives: memory, SQLite, or your own |
+//! | [`outbox`] | the decision log's events until a server has them |
 //! | [`callback`] | what a program answers for itself |
 //! | [`driver`] | the same as lines of JSON, for other languages and for tests |
 //!
@@ -73,6 +74,7 @@ mod host;
 mod links;
 #[doc(hidden)]
 pub mod measure;
+pub mod outbox;
 mod policy;
 mod pool;
 mod process;
@@ -89,7 +91,7 @@ pub use clock::{Clock, Timestamp};
 pub use component::{COMPONENT_VARIABLE, ComponentSource};
 pub use decision::{Action, Conclusion, Decision, ToolOutcome};
 pub use error::Error;
-pub use events::{EventBuffer, EventSink};
+pub use events::{EventBuffer, EventSink, Kept};
 pub use guard::{Guard, GuardBuilder, HookPlace, MAX_CALL_ID, Ran, Ruleset};
 pub use host::{Host, HostBuilder};
 pub use workflow::Workflow;

@@ -18,7 +18,8 @@ use crate::callback::{
 use crate::error::Error;
 use crate::events::EventSink;
 use crate::host::Host;
-use crate::policy::{Policy, Source};
+use crate::outbox::{Outbox, SinkSettings};
+use crate::policy::{Policy, Settings, Source};
 use crate::store::{MemoryStore, Store};
 use crate::workflow::Workflow;
 
@@ -81,6 +82,7 @@ pub struct GuardBuilder {
     session_id: Option<String>,
     store: Option<Arc<dyn Store>>,
     sink: Option<Arc<dyn EventSink>>,
+    outbox: Option<(Outbox, String)>,
     callbacks: Callbacks,
     hooks: Vec<HookPlace>,
 }
@@ -113,6 +115,7 @@ impl GuardBuilder {
             session_id: None,
             store: None,
             sink: None,
+            outbox: None,
             callbacks: Callbacks::default(),
             hooks: Vec::new(),
         }
@@ -188,6 +191,15 @@ impl GuardBuilder {
     /// Where the decision log goes; default: nowhere.
     pub fn sink(mut self, sink: Arc<dyn EventSink>) -> Self {
         self.sink = Some(sink);
+        self.outbox = None;
+        self
+    }
+
+    /// The decision log goes into this lane of an outbox, which obeys the options `decision_log_required`, `durable` and
+    /// `outbox_max_bytes`. The last is the outbox's: of several guards the one made last says it.
+    pub fn outbox(mut self, outbox: &Outbox, lane: impl Into<String>) -> Self {
+        self.outbox = Some((outbox.clone(), lane.into()));
+        self.sink = None;
         self
     }
 
@@ -241,6 +253,10 @@ impl GuardBuilder {
         let recipe = Recipe { workflow: self.workflow, options, signatures };
         let principal = self.principal.as_deref().map(checked_principal).transpose()?;
         let policy = load(&self.host, self.rulesets, &recipe, &self.callbacks).await?;
+        let sink = match self.outbox {
+            Some((outbox, lane)) => Some(into_lane(&outbox, &lane, &policy.settings)),
+            None => self.sink,
+        };
         let store = self.store.unwrap_or_else(|| Arc::new(MemoryStore::new()));
         self.host.inner.timers.sweep(&store);
         let shared = Arc::new(Shared {
@@ -251,7 +267,7 @@ impl GuardBuilder {
             session_id: self.session_id.unwrap_or_else(|| Uuid::new_v4().to_string()),
             store,
             callbacks: self.callbacks,
-            sink: self.sink,
+            sink,
             recipe,
             policy: RwLock::new(policy),
             closed: AtomicBool::new(false),
@@ -339,6 +355,13 @@ fn settle_in(options: &mut Map<String, Value>) {
             options.insert(name.to_owned(), place.into());
         }
     }
+}
+
+fn into_lane(outbox: &Outbox, lane: &str, settings: &Settings) -> Arc<dyn EventSink> {
+    if let Some(max_bytes) = settings.outbox_max_bytes {
+        outbox.set_max_bytes(max_bytes);
+    }
+    Arc::new(outbox.sink(lane, SinkSettings { required: settings.decision_log_required() }))
 }
 
 async fn verify(host: &Host, rulesets: &[Ruleset], signatures: &Signatures) -> Result<(), Error> {
