@@ -19,6 +19,7 @@ use crate::error::Error;
 use crate::guard::GuardBuilder;
 use crate::lanes::Lanes;
 use crate::links;
+use crate::outbox::Outbox;
 use crate::policy::{LinkReader, Links, Policy, PolicyId, Source, unchanged};
 use crate::pool::{LONGEST_WAIT, Pool, Seat};
 use crate::store::{MemoryStore, Store};
@@ -43,6 +44,8 @@ pub(crate) struct Inner {
     pub connections: Connections,
     /// For guards with a server and no store of their own.
     memory: OnceLock<Arc<dyn Store>>,
+    /// For guards with a server and no outbox of their own.
+    outbox: Mutex<Option<Outbox>>,
     lanes: Lanes,
     policies: Mutex<HashMap<PolicyId, Vec<Weak<Policy>>>>,
     handle: Handle,
@@ -138,6 +141,7 @@ impl HostBuilder {
             callback_deadline: self.callback_deadline,
             connections: Connections::default(),
             memory: OnceLock::new(),
+            outbox: Mutex::default(),
             policies: Mutex::default(),
             handle: runtime.handle().clone(),
             runtime: Some(runtime),
@@ -241,6 +245,18 @@ impl Host {
     /// A store in memory that guards of this host share: where they are many, one each costs.
     pub(crate) fn memory(&self) -> Arc<dyn Store> {
         Arc::clone(self.inner.memory.get_or_init(|| Arc::new(MemoryStore::new())))
+    }
+
+    /// An outbox in memory, of the whole host.
+    pub(crate) fn outbox(&self) -> Result<Outbox, Error> {
+        let mut outbox = self.inner.outbox.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*outbox {
+            Some(outbox) => Ok(outbox.clone()),
+            None => {
+                let made = Outbox::in_memory().map_err(|error| Error::Component(error.to_string()))?;
+                Ok(outbox.insert(made).clone())
+            }
+        }
     }
 
     /// The threads that callbacks and timers run on.

@@ -9,6 +9,7 @@
 //! | [`Host`] | what a process has one of: component, deciders, clock |
 //! | [`Guard`], [`GuardBuilder`] | what judges calls |
 //! | [`store`] | where state lives: memory, SQLite, or your own |
+//! | [`outbox`] | the decision log's events until a server has them |
 //! | [`callback`] | what a program answers for itself |
 //! | [`lanes`] | edictum-api, as five parts that can be used alone |
 //! | [`driver`] | the same as lines of JSON, for other languages and for tests |
@@ -76,6 +77,7 @@ pub mod lanes;
 mod links;
 #[doc(hidden)]
 pub mod measure;
+pub mod outbox;
 mod policy;
 mod pool;
 mod process;
@@ -93,7 +95,7 @@ pub use component::{COMPONENT_VARIABLE, ComponentSource, GUARD_COMPONENT_VARIABL
 pub use connect::{Backend, Health, LogState, ServerOptions, StreamState};
 pub use decision::{Action, Conclusion, Decision, ToolOutcome};
 pub use error::Error;
-pub use events::{EventBuffer, EventSink};
+pub use events::{EventBuffer, EventSink, Kept};
 pub use guard::{Guard, GuardBuilder, HookPlace, Listener, MAX_CALL_ID, Ran, Ruleset};
 pub use host::{Host, HostBuilder};
 pub use workflow::Workflow;
