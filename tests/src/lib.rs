@@ -5,6 +5,7 @@
 //! * [`differential`] holds our answers against the published Python SDK's;
 //! * [`victim`] is a driver for tests that attack it;
 //! * [`wire`] starts a server and talks HTTP to it;
+//! * [`proxy`] stands before a server, counts what passes and blocks it;
 //! * [`fault_server`] is a server that misbehaves as a test tells it;
 //! * [`places`] knows where the workspace, the shared suites and the driver are.
 //!
@@ -17,5 +18,6 @@ pub mod driver;
 pub mod fault_server;
 pub mod fixture;
 pub mod places;
+pub mod proxy;
 pub mod victim;
 pub mod wire;
