@@ -35,15 +35,15 @@ use tokio::task::JoinHandle;
 use wasmtime::Engine;
 
 pub use self::approval_queue::{ApprovalQueue, ApprovalStep, Created, Settled};
+use self::bindings::LanesPre;
 pub use self::connect::ConnectOptions;
 pub use self::decision_log::{Content, DecisionLog, Delivery, Gap, Pending};
 pub use self::endpoint::{Endpoint, Method, Reply, Request, Response};
+use self::http::HttpClient;
+use self::instance::State;
 pub use self::ruleset_source::{Release, RulesetSource, SourceStep, StreamOrder, StreamRequest};
 pub use self::session_store::{Entry, Increment, Operation, Outcome, Performed, Put, SessionStore};
 pub use self::stream::{EventStream, StreamEnd};
-use self::bindings::LanesPre;
-use self::http::HttpClient;
-use self::instance::State;
 use crate::component::ComponentSource;
 use crate::decider::Bounds;
 use crate::error::Error;

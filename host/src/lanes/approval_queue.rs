@@ -11,10 +11,10 @@ use wasmtime::component::ResourceAny;
 
 use super::Lanes;
 use super::bindings::api::Failure;
-use super::connect::ConnectOptions;
-use super::instance::{Inside, Work};
-use super::lane::{Lane, Opens};
 pub use super::bindings::api::{ApprovalStep, Created, Settled};
+use super::connect::ConnectOptions;
+use super::instance::{Inside, Opens, Work};
+use super::lane::Lane;
 use crate::clock::{Clock, Timestamp};
 use crate::error::Error;
 

@@ -19,6 +19,7 @@ wasmtime::component::bindgen!({
 });
 
 /// Interfaces of types only: there is nothing to link.
+#[expect(dead_code, reason = "what the macro wants to name, and nobody calls")]
 mod shared {
     macro_rules! of_types_only {
         ($($name:ident)*) => {$(
@@ -27,6 +28,9 @@ mod shared {
 
                 pub trait Host {}
                 impl<T: ?Sized> Host for T {}
+
+                pub trait HostWithStore<T>: wasmtime::component::HasData {}
+                impl<T, D: wasmtime::component::HasData + ?Sized> HostWithStore<T> for D {}
 
                 pub fn add_to_linker<T, D>(
                     _: &mut wasmtime::component::Linker<T>,

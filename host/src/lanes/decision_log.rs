@@ -5,10 +5,10 @@ use wasmtime::component::ResourceAny;
 
 use super::Lanes;
 use super::bindings::api::Failure;
-use super::connect::ConnectOptions;
-use super::instance::{Inside, Work};
-use super::lane::{Lane, Opens};
 pub use super::bindings::api::{Content, Delivery, Gap, Pending};
+use super::connect::ConnectOptions;
+use super::instance::{Inside, Opens, Work};
+use super::lane::Lane;
 use crate::clock::Timestamp;
 use crate::error::Error;
 

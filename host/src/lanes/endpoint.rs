@@ -21,11 +21,11 @@ use uuid::Uuid;
 use wasmtime::component::ResourceAny;
 
 use super::Lanes;
-use super::bindings::api::{self, Failure};
-use super::connect::ConnectOptions;
-use super::instance::{Inside, Work};
-use super::lane::{Lane, Opens};
+use super::bindings::api::Failure;
 pub use super::bindings::api::{Method, Reply, Response};
+use super::connect::ConnectOptions;
+use super::instance::{Inside, Opens, Work};
+use super::lane::Lane;
 use crate::clock::{Clock, Timestamp};
 use crate::error::Error;
 
@@ -131,15 +131,15 @@ impl Endpoint {
         now: Timestamp,
     ) -> Result<Reply, Error> {
         let reference = reference.to_owned();
-        let work = move |inside: Inside<'_>| -> Work<'_, Reply> {
-            Box::pin(async move {
-                let Inside { store, api, resource } = inside;
-                let Request { method, path, query, body } = &request;
-                let body = body.as_ref();
-                api.endpoint().call_request(store, resource, &reference, attempt, *method, path, query, body, now).await
+        self.0
+            .call(move |Inside { store, api, resource }| {
+                Box::pin(async move {
+                    let Request { method, path, query, body } = &request;
+                    let (endpoint, body) = (api.endpoint(), body.as_ref());
+                    endpoint.call_request(store, resource, &reference, attempt, *method, path, query, body, now).await
+                })
             })
-        };
-        self.0.call(work).await
+            .await
     }
 }
 
@@ -165,7 +165,7 @@ impl Request {
     }
 }
 
-impl api::Response {
+impl Response {
     /// The body as JSON values. Numbers beyond what they hold are not as they came: those are in `body`.
     ///
     /// # Errors

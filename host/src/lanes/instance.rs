@@ -72,8 +72,14 @@ pub(super) struct Inside<'i> {
 /// A call into the component.
 pub(super) type Work<'i, T> = BoxFuture<'i, wasmtime::Result<T>>;
 
+/// What a lane makes of an endpoint in an instance, and tells it of the one before.
+pub(super) trait Opens: Send + Sync + 'static {
+    /// The lane's resource.
+    fn open<'i>(&'i self, inside: Inside<'i>) -> Work<'i, Result<ResourceAny, api::Failure>>;
+}
+
 impl Instance {
-    /// Makes one, with what `open` makes in it of an endpoint. The inner error is the options', the outer one the instance's.
+    /// Makes one, with what `opens` makes in it of an endpoint. The inner error is the options', the outer one the instance's.
     /// `deadline`: for all of a call, requests and their waiting included.
     pub async fn new(
         component: &LanesPre<State>,
@@ -81,7 +87,7 @@ impl Instance {
         gate: Gate,
         deadline: Duration,
         (options, api_key): (String, &str),
-        open: impl for<'i> FnOnce(Inside<'i>) -> Work<'i, Result<ResourceAny, api::Failure>> + Send,
+        opens: &impl Opens,
     ) -> Result<Result<Self, api::Failure>, Abnormal> {
         let most_busy = u32::try_from(bounds.step.as_nanos().div_ceil(TICK.as_nanos())).unwrap_or(u32::MAX);
         let state = State {
@@ -108,7 +114,7 @@ impl Instance {
             Err(failure) => return Ok(Err(failure)),
         };
         let resource = run(&mut store, deadline, async |store| {
-            open(Inside { store, api: lanes.edictum_server_api(), resource: endpoint }).await
+            opens.open(Inside { store, api: lanes.edictum_server_api(), resource: endpoint }).await
         })
         .await?;
         Ok(resource.map(|resource| Self { store, lanes, resource, deadline }))

@@ -5,13 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Mutex;
-use wasmtime::component::ResourceAny;
 
-use super::bindings::api::Failure;
+use super::Lanes;
 use super::connect::ConnectOptions;
 use super::http::{Gate, Origin};
-use super::instance::{Inside, Instance, Work};
-use super::Lanes;
+use super::instance::{Inside, Instance, Opens, Work};
 use crate::decider::Abnormal;
 use crate::error::Error;
 
@@ -20,12 +18,6 @@ const ATTEMPTS: u32 = 8;
 
 /// And for everything else that a call does.
 const BESIDE: Duration = Duration::from_secs(30);
-
-/// What is made of an endpoint when an instance is made, and what happens then: everything it has to know again.
-pub(super) trait Opens: Send + Sync + 'static {
-    /// The lane's resource.
-    fn open<'i>(&'i self, inside: Inside<'i>) -> Work<'i, Result<ResourceAny, Failure>>;
-}
 
 /// See the module.
 pub(super) struct Lane<O> {
@@ -91,8 +83,7 @@ impl<O: Opens> Shared<O> {
         let gate = Gate { client: self.lanes.client().clone(), origin: Origin::parse(self.connect.url()) };
         let deadline = self.connect.attempt().saturating_mul(ATTEMPTS).saturating_add(BESIDE);
         let endpoint = (self.connect.json(), self.connect.api_key());
-        let open = |inside: Inside<'_>| self.opens.open(inside);
-        let instance = Instance::new(component, self.lanes.bounds(), gate, deadline, endpoint, open).await;
+        let instance = Instance::new(component, self.lanes.bounds(), gate, deadline, endpoint, &self.opens).await;
         instance.map_err(abnormal)?.map_err(Error::Refused)
     }
 }

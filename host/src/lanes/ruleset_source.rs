@@ -7,11 +7,11 @@ use wasmtime::component::ResourceAny;
 
 use super::Lanes;
 use super::bindings::api::Failure;
-use super::connect::ConnectOptions;
-use super::instance::{Inside, Work};
-use super::lane::{Lane, Opens};
-use super::stream::{self, EventStream, StreamEnd};
 pub use super::bindings::api::{Release, SourceStep, StreamOrder, StreamRequest};
+use super::connect::ConnectOptions;
+use super::instance::{Inside, Opens, Work};
+use super::lane::Lane;
+use super::stream::{self, EventStream, StreamEnd};
 use crate::clock::{Clock, Timestamp};
 use crate::error::Error;
 
@@ -45,8 +45,7 @@ impl Opens for Source {
         Box::pin(async move {
             let Inside { store, api, resource } = inside;
             let source = api.ruleset_source();
-            let opened =
-                source.call_open(&mut *store, resource, &self.options, memory.as_ref()).await?;
+            let opened = source.call_open(&mut *store, resource, &self.options, memory.as_ref()).await?;
             // A source that was started once does not start again: from then on trouble does not end it.
             if let (Ok(opened), Some(revision)) = (&opened, enforced) {
                 source.call_enforced(store, *opened, &revision, Clock::default().now()).await?;

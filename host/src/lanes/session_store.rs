@@ -4,10 +4,10 @@ use wasmtime::component::ResourceAny;
 
 use super::Lanes;
 use super::bindings::api::Failure;
-use super::connect::ConnectOptions;
-use super::instance::{Inside, Work};
-use super::lane::{Lane, Opens};
 pub use super::bindings::api::Performed;
+use super::connect::ConnectOptions;
+use super::instance::{Inside, Opens, Work};
+use super::lane::Lane;
 pub use crate::bindings::session::{Entry, Increment, Operation, Outcome, Put};
 use crate::clock::Timestamp;
 use crate::error::Error;
