@@ -274,11 +274,8 @@ fn what_a_step_asks_for_is_on_its_way_at_the_same_time() {
         json(200, &format!(r#"{{"value":"{}"}}"#, request.connection))
     };
     let server = FaultServer::start(at_once);
-    let sessions = host.block_on(SessionStore::open(
-        host.lanes(),
-        &connect(&server).timeout(Duration::from_secs(10)),
-        "{}",
-    ));
+    let sessions =
+        host.block_on(SessionStore::open(host.lanes(), &connect(&server).timeout(Duration::from_secs(10)), "{}"));
     let get = |session: &str| vec![Operation::Get(format!("s:{session}:state"))];
     let now = host.clock().now();
     let performed = host.block_on(sessions.unwrap().perform(vec![get("a"), get("b")], 0, now)).unwrap();
@@ -299,10 +296,8 @@ fn a_lane_that_ends_abnormally_is_made_anew_and_no_other_one_notices() {
     let open = || host.block_on(SessionStore::open(host.lanes(), &connect(&server), "{}")).unwrap();
     let (broken, sound) = (open(), open());
     let get = || vec![vec![Operation::Get("s:a:n".to_owned())]];
-    let good = [vec![Performed::Settled(Outcome::Done(Entry {
-        value: Some("1".to_owned()),
-        version: Some("7".to_owned()),
-    }))]];
+    let good =
+        [vec![Performed::Settled(Outcome::Done(Entry { value: Some("1".to_owned()), version: Some("7".to_owned()) }))]];
     let now = host.clock().now();
     assert_eq!(host.block_on(sound.perform(get(), 0, now)).unwrap(), good);
     for _ in 0..3 {
@@ -351,7 +346,10 @@ fn the_low_level_example_of_the_sdk() {
     let payload = host.block_on(client.get("/v1/rulesets/rules/current", &[("env", "production")])).unwrap();
     assert_eq!(payload.json().unwrap()["yaml"], ruleset("rules", "sh"));
     let Err(error) = host.block_on(client.get("/v1/rulesets/none/current", &[])) else { panic!("there is none") };
-    assert_eq!((error.code(), matches!(&error, Error::Refused(why) if why.kind == FailureKind::NotFound)), ("E_NOT_FOUND", true));
+    assert_eq!(
+        (error.code(), matches!(&error, Error::Refused(why) if why.kind == FailureKind::NotFound)),
+        ("E_NOT_FOUND", true)
+    );
 }
 
 #[test]
@@ -375,7 +373,10 @@ fn a_source_gives_a_ruleset_and_its_stream_the_next_one() {
         let headers = stream.headers.clone();
         source.stream_opened(stream.status, headers, clock.now()).await.unwrap();
         let health: Value = serde_json::from_str(&source.health(clock.now()).await.unwrap()).unwrap();
-        assert_eq!((health["stream"].as_str(), health["policy_version"].as_str()), (Some("live"), Some(&*release.revision)));
+        assert_eq!(
+            (health["stream"].as_str(), health["policy_version"].as_str()),
+            (Some("live"), Some(&*release.revision))
+        );
 
         replace(&folder.path().join("rulesets/rules.yaml"), &ruleset("rules", "rm"));
         let start = Instant::now();
@@ -396,7 +397,8 @@ fn a_source_gives_a_ruleset_and_its_stream_the_next_one() {
         assert_eq!((release.ruleset.text, release.version), (ruleset("rules", "rm"), Some(2)));
 
         // A stream of another server is none of this source's.
-        let elsewhere = edictum_host::lanes::StreamRequest { url: "http://127.0.0.1:9/v1/stream".to_owned(), ..request };
+        let elsewhere =
+            edictum_host::lanes::StreamRequest { url: "http://127.0.0.1:9/v1/stream".to_owned(), ..request };
         let end = source.open_stream(&elsewhere).await.unwrap_err();
         assert!(end.to_string().contains("another server"), "{end}");
     });
@@ -429,7 +431,8 @@ fn sessions_are_counted_written_and_read() {
         assert_eq!((values[3].value.as_deref(), &values[4].value), (Some("one"), &None));
 
         let version = values[3].version.clone();
-        let write = |value: &'static str| sessions.perform(vec![vec![put(value, version.clone())]], 0, host.clock().now());
+        let write =
+            |value: &'static str| sessions.perform(vec![vec![put(value, version.clone())]], 0, host.clock().now());
         assert!(matches!(&write("two").await.unwrap()[0][..], [Performed::Settled(Outcome::Done(_))]));
         let refused = write("three").await.unwrap();
         let [Performed::Settled(Outcome::Conflict(there))] = &refused[0][..] else { panic!("{refused:?}") };
@@ -455,8 +458,8 @@ fn a_person_is_asked_and_answers() {
         assert_eq!((created.reference.as_str(), step.settled.len()), ("call-1", 0));
         assert!(step.next.is_some());
 
-        let path = format!("/v1/approvals/{}/approve", created.approval_id);
-        let _approved = serve.operator("POST", &path, "{}").is(200);
+        let path = format!("/v1/approvals/{}/decide", created.approval_id);
+        let _approved = serve.operator("POST", &path, r#"{"approved": true}"#).is(200);
         queue.wake(vec![created.approval_id.clone()], clock.now()).await.unwrap();
         let step = queue.step(clock.now()).await.unwrap();
         let [settled] = &step.settled[..] else { panic!("{step:?}") };

@@ -19,6 +19,7 @@ wasmtime::component::bindgen!({
 });
 
 /// Interfaces of types only: there is nothing to link.
+#[expect(dead_code, reason = "what the macro wants to name, and nobody calls")]
 mod shared {
     macro_rules! of_types_only {
         ($($name:ident)*) => {$(
