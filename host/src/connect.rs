@@ -27,13 +27,13 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use sha2::{Digest, Sha256};
 
 use self::approvals::Approvals;
-use self::log::Log;
 pub(crate) use self::approvals::GRACE_MS;
 pub use self::health::{Health, LogState, StreamState};
+use self::log::Log;
 pub use self::options::{Backend, ServerOptions};
-use crate::callback::Trouble;
 use self::rulesets::{Followed, Source, SourceKey};
 pub(crate) use self::sessions::ServerSessions;
+use crate::callback::Trouble;
 
 /// What a guard has of its server.
 pub(crate) struct Connected {

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Server;
+use crate::clock::Timestamp;
 use crate::error::Error;
 use crate::host::Host;
 use crate::lanes::{ConnectOptions, DecisionLog, Pending};
 use crate::outbox::{Deliver, Delivered, Delivery, Health, Outbox};
-use crate::clock::Timestamp;
 
 /// Delivery of the log of one server, as long as a guard has it.
 pub(crate) struct Log {

@@ -81,7 +81,8 @@ impl GuardBuilder {
         let options = server.source().to_string();
         let own = Value::Object(own).to_string();
         let key = SourceKey { server: Server::new(own.clone(), &server.api_key), options };
-        let endpoint = ConnectOptions::from_json(&Value::Object(server.endpoint()).to_string(), server.api_key.as_str())?;
+        let endpoint =
+            ConnectOptions::from_json(&Value::Object(server.endpoint()).to_string(), server.api_key.as_str())?;
         let opening = Opening {
             endpoint: endpoint.clone(),
             options: key.options.clone(),
