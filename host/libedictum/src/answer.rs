@@ -10,7 +10,7 @@ use crate::guard::Guard;
 use crate::text::Text;
 
 /// How a function went. Anything but `OK` and `PENDING` is an error, and `text` of the answer says more.
-#[repr(i32)]
+#[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
     /// Done.
@@ -94,7 +94,7 @@ pub struct Answer {
 pub struct Memory(#[expect(dead_code, reason = "held for its texts")] Vec<String>);
 
 /// What an operation gives.
-pub(crate) enum Reply {
+pub(crate) enum Given {
     /// JSON.
     Text(String),
     Decision(Decision),
@@ -117,7 +117,7 @@ pub(crate) struct Problem {
     document: Refusal,
 }
 
-pub(crate) type Outcome = Result<Reply, Problem>;
+pub(crate) type Outcome = Result<Given, Problem>;
 
 impl Problem {
     pub fn argument(message: impl Into<String>) -> Self {
@@ -176,19 +176,19 @@ impl Answer {
 
     pub(crate) fn new(outcome: Outcome) -> Self {
         match outcome {
-            Ok(Reply::Nothing) => Self::empty(Status::Ok),
-            Ok(Reply::Text(text)) => Self::with_text(Status::Ok, text),
-            Ok(Reply::Opened { guard, opened }) => {
+            Ok(Given::Nothing) => Self::empty(Status::Ok),
+            Ok(Given::Text(text)) => Self::with_text(Status::Ok, text),
+            Ok(Given::Opened { guard, opened }) => {
                 Self { guard: Box::into_raw(guard), ..Self::with_text(Status::Ok, opened) }
             }
-            Ok(Reply::Summary { summary, revision }) => Self {
+            Ok(Given::Summary { summary, revision }) => Self {
                 text: Text::of(&summary),
                 name: Text::of(&revision),
                 memory: memory(vec![summary, revision]),
                 ..Self::empty(Status::Ok)
             },
-            Ok(Reply::Decision(decision)) => Self::decision(decision),
-            Ok(Reply::Conclusion(conclusion)) => Self::conclusion(conclusion),
+            Ok(Given::Decision(decision)) => Self::decision(decision),
+            Ok(Given::Conclusion(conclusion)) => Self::conclusion(conclusion),
             Err(problem) => Self::with_text(problem.status, problem.document.document()),
         }
     }

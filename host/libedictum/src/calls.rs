@@ -6,7 +6,7 @@ use edictum_host::callback::{ApprovalOutcome, ApprovalVerdict};
 use edictum_host::{Action, CallRequest, ToolOutcome};
 use serde::Deserialize;
 
-use crate::answer::{Answer, Outcome, Problem, Reply, Status};
+use crate::answer::{Answer, Given, Outcome, Problem, Status};
 use crate::boundary::answering;
 use crate::guard::{Guard, borrowed};
 use crate::operation::{Caller, Done, Pending, Progress, perform};
@@ -55,7 +55,7 @@ pub unsafe extern "C" fn edictum_guard_evaluate(
     let (call, output) = (call.to_owned(), output.map(str::to_owned));
     let steps = async move {
         let evaluated = judging.evaluate(&call, output.as_deref()).await;
-        Progress::Ended(evaluated.map(Reply::Text).map_err(Problem::from))
+        Progress::Ended(evaluated.map(Given::Text).map_err(Problem::from))
     };
     // SAFETY: the caller promises what `perform` needs: room for an answer and a pointer, or NULL.
     unsafe { perform(guard.served.guard.host(), steps, drop, Caller { done, user_data, pending }, answer) }
@@ -97,7 +97,7 @@ pub unsafe extern "C" fn edictum_guard_begin(
     let unwanted = {
         let (judging, runtime) = (judging.clone(), host.runtime().clone());
         move |outcome: Outcome| {
-            if let Ok(Reply::Decision(decision)) = outcome
+            if let Ok(Given::Decision(decision)) = outcome
                 && decision.action == Action::Allow
             {
                 let given_up = ToolOutcome::failure("given up before the tool ran");
@@ -112,7 +112,7 @@ pub unsafe extern "C" fn edictum_guard_begin(
             call_id: call_id.as_deref(),
             parent_session_id: parent_session_id.as_deref(),
         };
-        Progress::Ended(judging.begin(request).await.map(Reply::Decision).map_err(Problem::from))
+        Progress::Ended(judging.begin(request).await.map(Given::Decision).map_err(Problem::from))
     };
     // SAFETY: the caller promises what `perform` needs: room for an answer and a pointer, or NULL.
     unsafe { perform(host, steps, unwanted, Caller { done, user_data, pending }, answer) }
@@ -178,7 +178,7 @@ pub unsafe extern "C" fn edictum_guard_settle(
     };
     let (judging, call_id) = (guard.served.guard.clone(), call_id.to_owned());
     let steps = async move {
-        Progress::Ended(judging.settle(&call_id, outcome).await.map(Reply::Decision).map_err(Problem::from))
+        Progress::Ended(judging.settle(&call_id, outcome).await.map(Given::Decision).map_err(Problem::from))
     };
     // SAFETY: the caller promises what `perform` needs: room for an answer and a pointer, or NULL.
     unsafe { perform(guard.served.guard.host(), steps, drop, Caller { done, user_data, pending }, answer) }
@@ -214,7 +214,7 @@ pub unsafe extern "C" fn edictum_guard_wait(
                 Some(approval) => judging.approval(&call_id, approval).await,
                 None => settled.await,
             };
-            decision.map(Reply::Decision).map_err(Problem::from)
+            decision.map(Given::Decision).map_err(Problem::from)
         }))
     };
     // SAFETY: the caller promises what `perform` needs: room for an answer and a pointer, or NULL.
@@ -250,7 +250,7 @@ pub unsafe extern "C" fn edictum_guard_finish(
     let (judging, call_id) = (guard.served.guard.clone(), call_id.to_owned());
     let outcome = ToolOutcome { output: output.to_owned(), success };
     let steps = async move {
-        Progress::Ended(judging.finish(&call_id, outcome).await.map(Reply::Conclusion).map_err(Problem::from))
+        Progress::Ended(judging.finish(&call_id, outcome).await.map(Given::Conclusion).map_err(Problem::from))
     };
     // SAFETY: the caller promises what `perform` needs: room for an answer and a pointer, or NULL.
     unsafe { perform(guard.served.guard.host(), steps, drop, Caller { done, user_data, pending }, answer) }

@@ -3,7 +3,7 @@
 use std::ffi::c_void;
 use std::io;
 
-use crate::answer::{Answer, Problem, Reply, Status};
+use crate::answer::{Answer, Given, Problem, Status};
 use crate::boundary::{answering, enter};
 use crate::callback::{Notice, Release, UserData};
 use crate::host::{self, Host};
@@ -52,7 +52,7 @@ pub unsafe extern "C" fn edictum_driver_new(
         let made = edictum_host::driver::Driver::new(&host.host, Answers { function, user_data });
         // SAFETY: not NULL, and the caller promises room for a pointer.
         unsafe { driver.write(Box::into_raw(Box::new(Driver(made)))) };
-        Ok(Reply::Nothing)
+        Ok(Given::Nothing)
     };
     // SAFETY: the caller promises room for an answer, or NULL.
     unsafe { answering(answer, work) }
@@ -67,7 +67,7 @@ pub unsafe extern "C" fn edictum_driver_request(driver: *const Driver, line: Tex
         let (driver, line) = unsafe { (driver.as_ref(), line.need("line")?) };
         let Driver(driver) = driver.ok_or_else(|| Problem::argument("`driver` is missing"))?;
         driver.request(line.to_owned());
-        Ok(Reply::Nothing)
+        Ok(Given::Nothing)
     };
     // SAFETY: the caller promises room for an answer, or NULL.
     unsafe { answering(answer, work) }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use edictum_host::driver::ServedGuard;
 
-use crate::answer::{Answer, Problem, Reply, Status};
+use crate::answer::{Answer, Given, Problem, Status};
 use crate::boundary::{answering, enter};
 use crate::host::{self, served};
 use crate::operation::{Caller, Done, Pending, Progress, perform};
@@ -53,7 +53,7 @@ pub unsafe extern "C" fn edictum_guard_open(
             Ok(served) => {
                 served.limit_events(event_bytes);
                 let opened = served.opened.clone();
-                Ok(Reply::Opened { guard: Box::new(Guard { served: Arc::new(served) }), opened })
+                Ok(Given::Opened { guard: Box::new(Guard { served: Arc::new(served) }), opened })
             }
             Err(refusal) => Err(refusal.into()),
         })
@@ -116,7 +116,7 @@ pub unsafe extern "C" fn edictum_guard_set_principal(
         // SAFETY: the caller promises a guard and a text for the time of the call.
         let (guard, principal) = unsafe { (borrowed(guard)?, principal.read("principal")?) };
         guard.served.guard.set_principal(principal)?;
-        Ok(Reply::Nothing)
+        Ok(Given::Nothing)
     };
     // SAFETY: the caller promises room for an answer, or NULL.
     unsafe { answering(answer, work) }
@@ -128,7 +128,7 @@ pub unsafe extern "C" fn edictum_guard_summary(guard: *const Guard, answer: *mut
     let work = || {
         // SAFETY: the caller promises a guard for the time of the call.
         let guard = unsafe { borrowed(guard) }?;
-        Ok(Reply::Summary { summary: guard.served.guard.summary(), revision: guard.served.guard.policy_version() })
+        Ok(Given::Summary { summary: guard.served.guard.summary(), revision: guard.served.guard.policy_version() })
     };
     // SAFETY: the caller promises room for an answer, or NULL.
     unsafe { answering(answer, work) }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use edictum_host::driver::{Served, Service};
 use serde::Deserialize;
 
-use crate::answer::{Answer, Problem, Reply, Status};
+use crate::answer::{Answer, Given, Problem, Status};
 use crate::boundary::{answering, enter};
 use crate::operation::{Caller, Done, Pending, Progress, perform};
 use crate::text::Text;
@@ -61,7 +61,7 @@ pub unsafe extern "C" fn edictum_host_new(options: Text, host: *mut *mut Host, a
         let made = Box::new(start(&options)?);
         // SAFETY: not NULL, and the caller promises room for a pointer.
         unsafe { host.write(Box::into_raw(made)) };
-        Ok(Reply::Nothing)
+        Ok(Given::Nothing)
     };
     // SAFETY: the caller promises room for an answer, or NULL.
     unsafe { answering(answer, work) }
@@ -130,9 +130,9 @@ pub unsafe extern "C" fn edictum_host_request(
 /// An operation of the driver as one of ours.
 pub(crate) fn served(served: Result<Served, edictum_host::driver::Refusal>) -> Progress {
     match served {
-        Ok(Served::Now(result)) => Progress::Ended(Ok(Reply::Text(result))),
+        Ok(Served::Now(result)) => Progress::Ended(Ok(Given::Text(result))),
         Ok(Served::Later(later)) => {
-            Progress::Waiting(Box::pin(async { later.await.map(Reply::Text).map_err(Problem::from) }))
+            Progress::Waiting(Box::pin(async { later.await.map(Given::Text).map_err(Problem::from) }))
         }
         Err(refusal) => Progress::Ended(Err(refusal.into())),
     }
@@ -155,7 +155,7 @@ pub unsafe extern "C" fn edictum_host_verify(
         let keys: Vec<String> =
             serde_json::from_str(keys).map_err(|_| Problem::argument("`keys` must be an array of strings"))?;
         let key = host.host.block_on(host.host.verify(text, signature, &keys))?;
-        Ok(Reply::Text(serde_json::json!({ "key": key }).to_string()))
+        Ok(Given::Text(serde_json::json!({ "key": key }).to_string()))
     };
     // SAFETY: the caller promises room for an answer, or NULL.
     unsafe { answering(answer, work) }
@@ -169,7 +169,7 @@ pub unsafe extern "C" fn edictum_host_set_time(host: *const Host, now_ms: u64, a
         // SAFETY: the caller promises a host for the time of the call.
         let host = unsafe { borrowed(host) }?;
         host.host.block_on(host.service.set_time(now_ms));
-        Ok(Reply::Nothing)
+        Ok(Given::Nothing)
     };
     // SAFETY: the caller promises room for an answer, or NULL.
     unsafe { answering(answer, work) }

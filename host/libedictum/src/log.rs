@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
-use crate::answer::{Answer, Problem, Reply, Status};
+use crate::answer::{Answer, Given, Problem, Status};
 use crate::boundary::answering;
 use crate::callback::{Notice, Release, UserData};
 use crate::text::Text;
@@ -59,7 +59,7 @@ pub unsafe extern "C" fn edictum_log(
         let lines = Lines { function, user_data };
         let log = tracing_subscriber::fmt().with_max_level(level).with_ansi(false).with_writer(lines);
         log.try_init().map_err(|_| edictum_host::Error::Conflict("the log has been set before".to_owned()))?;
-        Ok(Reply::Nothing)
+        Ok(Given::Nothing)
     };
     // SAFETY: the caller promises room for an answer, or NULL.
     unsafe { answering(answer, work) }

@@ -8,7 +8,7 @@ use edictum_host::{Decision, EventSink, GuardBuilder, HookPlace};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::answer::{Answer, Problem, Reply, Status};
+use crate::answer::{Answer, Given, Problem, Status};
 use crate::boundary::{answering, enter};
 use crate::callback::{Asking, Notice, Question, Release, UserData};
 use crate::calls::Approval;
@@ -24,7 +24,7 @@ pub struct Setup {
 type Part = Box<dyn FnOnce(GuardBuilder) -> GuardBuilder + Send>;
 
 /// Bytes of events that a guard keeps for `events` when nothing else is said.
-pub const EVENT_BYTES: usize = 4 << 20;
+const EVENT_BYTES: usize = 4 << 20;
 
 impl Default for Setup {
     fn default() -> Self {
@@ -68,7 +68,7 @@ unsafe fn add(
         let setup = unsafe { setup.as_mut() }.ok_or_else(|| Problem::argument("`setup` is missing"))?;
         let function = function.ok_or_else(|| Problem::argument("the function is missing"))?;
         setup.parts.push(part(Asking { function, user_data: Arc::new(user_data) })?);
-        Ok(Reply::Nothing)
+        Ok(Given::Nothing)
     };
     // SAFETY: the caller promises room for an answer, or NULL.
     unsafe { answering(answer, work) }
@@ -281,7 +281,7 @@ pub unsafe extern "C" fn edictum_setup_sink(
         let function = function.ok_or_else(|| Problem::argument("the function is missing"))?;
         let log = Arc::new(Log { function, user_data });
         setup.parts.push(Box::new(|builder| builder.sink(log)));
-        Ok(Reply::Nothing)
+        Ok(Given::Nothing)
     };
     // SAFETY: the caller promises room for an answer, or NULL.
     unsafe { answering(answer, work) }
@@ -311,7 +311,7 @@ pub unsafe extern "C" fn edictum_setup_on_decision(
             }
         };
         setup.parts.push(Box::new(|builder| builder.on_decision(listener)));
-        Ok(Reply::Nothing)
+        Ok(Given::Nothing)
     };
     // SAFETY: the caller promises room for an answer, or NULL.
     unsafe { answering(answer, work) }
@@ -342,7 +342,7 @@ unsafe fn name(
         let (setup, name) = unsafe { (setup.as_mut(), name.need("name")?.to_owned()) };
         let setup = setup.ok_or_else(|| Problem::argument("`setup` is missing"))?;
         setup.parts.push(Box::new(move |builder| part(builder, name)));
-        Ok(Reply::Nothing)
+        Ok(Given::Nothing)
     };
     // SAFETY: the caller promises room for an answer, or NULL.
     unsafe { answering(answer, work) }
