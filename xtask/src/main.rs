@@ -1,14 +1,17 @@
-//! Chores of this repository: `cargo xtask build | test | demo | bench | faults | driver | component | wit-doc`.
+//! Chores of this repository: `cargo xtask build | test | demo | bench | faults | driver | component | libedictum |
+//! header | wit-doc`.
 //!
 //! Each verb installs what it lacks and then does its job, on a fresh machine too. Progress goes to stderr, results to
 //! stdout. Exit code 0: done, 1: findings (failed tests, a stale page), 2: it could not be done.
 //!
-//! [`component`] makes the components, [`build`] those and the host, [`suite`] tests everything, [`packages`] installs what
+//! [`component`] makes the components, [`build`] those and the host, [`libedictum`] the host for C, [`suite`] tests
+//! everything, [`packages`] installs what
 //! tests need, [`wit`] reads the interface packages, [`shell`] runs other programs.
 
 mod build;
 mod component;
 mod driver;
+mod libedictum;
 mod packages;
 mod shell;
 mod suite;
@@ -58,6 +61,18 @@ enum Verb {
     },
     /// Builds the decider with cargo-component (0.21) instead, to the same file
     Component,
+    /// Builds libedictum, the host for programs that call C: target/libedictum/{libedictum.so,edictum.h}
+    Libedictum {
+        /// Optimised as for a release: some minutes
+        #[arg(long)]
+        release: bool,
+    },
+    /// Writes the header of libedictum from its sources
+    Header {
+        /// Only says whether the header is current
+        #[arg(long)]
+        check: bool,
+    },
     /// Writes docs/wit.md from the interface packages
     WitDoc {
         /// Only says whether the page is current
@@ -82,6 +97,8 @@ fn main() -> ExitCode {
         Verb::Faults { arguments } => build::then_run("deliberate_faults", &arguments),
         Verb::Driver { language, arguments } => driver::start(language, &arguments),
         Verb::Component => component::with_cargo_component().map(|()| End::Good),
+        Verb::Libedictum { release } => libedictum::build(release).map(|_| End::Good),
+        Verb::Header { check } => libedictum::header(check),
         Verb::WitDoc { check } => wit::page(check),
     };
     match outcome {

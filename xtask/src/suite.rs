@@ -5,7 +5,7 @@ use std::io::{self, BufRead as _, BufReader};
 use std::process::Stdio;
 
 use crate::shell::{Outcome, answer, cargo, cargo_building, name, run, step};
-use crate::{End, build, packages, wit};
+use crate::{End, build, libedictum, packages, wit};
 
 /// Runs everything, prints what came of it, and says whether all is well.
 pub fn test() -> Outcome<End> {
@@ -124,6 +124,7 @@ fn count(result: &str, word: &str) -> u64 {
 /// Checks that are not tests. A linter that is not installed is left out, and said to be.
 fn checks() -> Vec<Suite> {
     let mut suites = vec![check("docs/wit.md is current", wit::page(true).map(|end| end == End::Good))];
+    suites.push(check("edictum.h is current", libedictum::header(true).map(|end| end == End::Good)));
     if installed("fmt") {
         suites.push(check("cargo fmt", run(cargo(&["fmt", "--all", "--check"])).map(|()| true)));
     }
