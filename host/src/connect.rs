@@ -9,10 +9,12 @@
 //! | [`rulesets`] | fetched, verified, watched, swapped in |
 //! | [`sessions`] | counters and workflow state on the server |
 //! | [`approvals`] | people who are asked through the server |
+//! | [`log`] | the decision log, out of the outbox |
 //! | [`health`] | how all that is going |
 
 mod approvals;
 mod health;
+mod log;
 mod open;
 mod options;
 mod rulesets;
@@ -27,9 +29,11 @@ use sha2::{Digest, Sha256};
 use self::approvals::Approvals;
 pub(crate) use self::approvals::GRACE_MS;
 pub use self::health::{Health, LogState, StreamState};
+use self::log::Log;
 pub use self::options::{Backend, ServerOptions};
 use self::rulesets::{Followed, Source, SourceKey};
 pub(crate) use self::sessions::ServerSessions;
+use crate::callback::Trouble;
 
 /// What a guard has of its server.
 pub(crate) struct Connected {
@@ -39,6 +43,8 @@ pub(crate) struct Connected {
     pub sessions: Option<Arc<ServerSessions>>,
     /// Who asks people; none: the program does.
     pub approvals: Option<Arc<Approvals>>,
+    /// Who delivers its decision log; none: it goes nowhere but to the program's sink.
+    pub log: Option<Arc<Log>>,
     /// Nobody can be asked.
     pub without_approvals: bool,
 }
@@ -56,6 +62,8 @@ pub(crate) struct Connections {
     sources: Table<SourceKey, Source>,
     sessions: Table<Server, ServerSessions>,
     approvals: Table<Server, Approvals>,
+    /// By server and outbox.
+    logs: Table<(Server, usize), Log>,
     /// Of all guards of this process that have connected: no command may see one.
     keys: Mutex<BTreeSet<String>>,
 }
@@ -82,6 +90,14 @@ pub(crate) struct Server {
 impl Server {
     fn new(endpoint: String, api_key: &str) -> Self {
         Self { endpoint, key: Sha256::digest(api_key).into() }
+    }
+
+    /// Name of its lane in an outbox: the same after a restart. Two keys may be of two customers: they never share one.
+    fn lane(&self) -> String {
+        let mut hash = Sha256::new();
+        hash.update(&self.endpoint);
+        hash.update(self.key);
+        hex::encode(hash.finalize())
     }
 }
 
@@ -117,4 +133,24 @@ impl<K: Clone + Eq + Hash, V> Table<K, V> {
             known.remove(key);
         }
     }
+}
+
+/// Says what the component has to say in its log: `level`, `code`, `message` (JSON), redacted. An error is given back.
+fn notice(notice: &str) -> Option<Trouble> {
+    #[derive(serde::Deserialize)]
+    struct Notice {
+        level: String,
+        code: String,
+        message: String,
+    }
+    let Notice { level, code, message } = serde_json::from_str(notice).ok()?;
+    match level.as_str() {
+        "error" => {
+            tracing::error!(code, "{message}");
+            return Some(Trouble { code, message });
+        }
+        "warning" => tracing::warn!(code, "{message}"),
+        _ => tracing::info!(code, "{message}"),
+    }
+    None
 }

@@ -25,7 +25,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 pub use self::builder::{GuardBuilder, HookPlace, Ruleset};
-pub(crate) use self::builder::{Parts, Recipe, after, load};
+pub(crate) use self::builder::{Recipe, after, load};
 pub use self::run::Ran;
 use self::step::{Next, Scene};
 use crate::bindings::decide;
@@ -42,6 +42,12 @@ use crate::store::{OpenCall, Store, StoreError};
 
 /// Longer than a store waits for other processes.
 const STORE_DEADLINE: Duration = Duration::from_secs(30);
+
+/// How long a step waits for its events to be kept.
+const KEEP_DEADLINE: Duration = Duration::from_secs(30);
+
+/// How long a guard that is closed may take to get its decision log out.
+const LAST_FLUSH: Duration = Duration::from_secs(5);
 
 /// Longest id of a call, in bytes.
 pub const MAX_CALL_ID: usize = 1024;
@@ -63,7 +69,7 @@ pub(crate) struct Shared {
     callbacks: Callbacks,
     sink: Option<Arc<dyn EventSink>>,
     listener: Option<Arc<Listener>>,
-    recipe: builder::Recipe,
+    recipe: Recipe,
     policy: Arc<PolicyCell>,
     /// What a server does for it.
     connected: Option<Connected>,
@@ -175,7 +181,7 @@ impl Guard {
         let operated = operated
             .map_err(|failed| Error::Abnormal(failed.abnormal.fault_name().to_owned()))?
             .map_err(Error::Refused)?;
-        shared.emit_or_log(&operated.events);
+        shared.emit_or_log(&policy, &operated.events).await;
         Ok(operated.state)
     }
 
@@ -193,11 +199,13 @@ impl Guard {
         self.shared.run_due().await;
     }
 
-    /// Ends the guard. Open calls stay in the store; who waits for a person is told that the guard is closed.
-    pub async fn close(&self) {
+    /// Ends the guard. Open calls stay in the store; who waits for a person is told that the guard is closed. A decision log
+    /// that goes to a server has a few seconds to get there; gives the number of events that are left in the outbox.
+    pub async fn close(&self) -> u64 {
         self.shared.closed.store(true, Ordering::SeqCst);
         self.shared.waiters().clear();
         self.shared.host.inner.pool.tidy();
+        self.flush(LAST_FLUSH).await
     }
 
     /// The same calls for code that is not async.
@@ -329,18 +337,20 @@ impl Shared {
         }
     }
 
-    /// Hands events to the sink.
-    fn emit(&self, events: &[String]) -> Result<(), String> {
-        match &self.sink {
-            Some(sink) if !events.is_empty() => sink.emit(events),
-            _ => Ok(()),
+    /// Hands events to the sink. With the option `durable` they are kept when this is done, and no thread waits for it.
+    async fn emit(&self, policy: &Policy, events: &[String]) -> Result<(), String> {
+        let Some(sink) = self.sink.as_ref().filter(|_| !events.is_empty()) else { return Ok(()) };
+        if !policy.settings.durable() {
+            return sink.emit(events);
         }
+        let kept = self.host.within(KEEP_DEADLINE, sink.keep(events)).await;
+        kept.unwrap_or_else(|| Err("no answer in time".to_owned()))
     }
 
     /// The same where it is too late to block anything.
-    fn emit_or_log(&self, events: &[String]) {
-        if let Err(reason) = self.emit(events) {
-            tracing::error!(guard = %self.name, reason, events = events.len(), "events are lost");
+    async fn emit_or_log(&self, policy: &Policy, events: &[String]) {
+        if let Err(reason) = self.emit(policy, events).await {
+            tracing::error!(guard = %self.name, reason, events = events.len(), "events cannot be kept");
         }
     }
 

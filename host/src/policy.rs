@@ -121,6 +121,9 @@ pub(crate) struct Settings {
     session_ttl: Option<u64>,
     open_call_ttl: Option<u64>,
     decision_log_required: Option<bool>,
+    durable: Option<bool>,
+    /// Bound of the outbox in bytes, where the options give one.
+    pub outbox_max_bytes: Option<u64>,
     /// Where commands run.
     pub cwd: Option<String>,
 }
@@ -140,6 +143,11 @@ impl Settings {
 
     pub fn decision_log_required(&self) -> bool {
         self.decision_log_required.unwrap_or(false)
+    }
+
+    /// Whether answers wait until their events are on the disk.
+    pub fn durable(&self) -> bool {
+        self.durable.unwrap_or(false)
     }
 }
 

@@ -15,7 +15,7 @@ use crate::clock::Timestamp;
 use crate::error::Error;
 use crate::guard::Shared;
 use crate::host::Host;
-use crate::lanes::{ConnectOptions, ApprovalQueue, ApprovalStep};
+use crate::lanes::{ApprovalQueue, ApprovalStep, ConnectOptions};
 use crate::store::Store;
 
 /// Under this owner a store has what the server gave to keep with a call.

@@ -1,8 +1,11 @@
 //! How a guard is doing: which rules it enforces and how old they are, whether the stream is up, whether the log gets out.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use crate::guard::Guard;
+use crate::outbox::State;
 
 /// The stream of a server-backed guard.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
@@ -67,6 +70,14 @@ struct OfSource {
 }
 
 impl Guard {
+    /// Lets the decision log be delivered now, waits for it at most so long, and gives the number of events that are left.
+    pub async fn flush(&self, within: Duration) -> u64 {
+        match self.shared.connected().and_then(|connected| connected.log.as_ref()) {
+            Some(log) => log.flush(self.host(), within).await,
+            None => 0,
+        }
+    }
+
     /// How it is doing.
     pub async fn health(&self) -> Health {
         let shared = &self.shared;
@@ -81,6 +92,16 @@ impl Guard {
             });
             let OfSource { bundle_name, stream, last_error, rules_age_s, from_memory } = source;
             health = Health { bundle_name, stream, last_error, rules_age_s, from_memory, ..health };
+            if let Some(log) = &connected.log {
+                let of_log = log.health();
+                health.log = match of_log.state {
+                    State::Off => LogState::Off,
+                    State::Ok => LogState::Ok,
+                    State::Degraded => LogState::Degraded,
+                };
+                health.unsent_events = of_log.unsent.events;
+                health.last_error = health.last_error.or(of_log.last_error);
+            }
         }
         health
     }

@@ -7,6 +7,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::approvals::Approvals;
+use super::log::Log;
 use super::rulesets::{Opening, SourceKey, follow};
 use super::sessions::ServerSessions;
 use super::{Backend, Connected, Server, ServerOptions};
@@ -80,7 +81,8 @@ impl GuardBuilder {
         let options = server.source().to_string();
         let own = Value::Object(own).to_string();
         let key = SourceKey { server: Server::new(own.clone(), &server.api_key), options };
-        let endpoint = ConnectOptions::from_json(&Value::Object(server.endpoint()).to_string(), server.api_key.as_str())?;
+        let endpoint =
+            ConnectOptions::from_json(&Value::Object(server.endpoint()).to_string(), server.api_key.as_str())?;
         let opening = Opening {
             endpoint: endpoint.clone(),
             options: key.options.clone(),
@@ -99,8 +101,26 @@ impl GuardBuilder {
         let approvals = (server.approval_backend == Backend::Server)
             .then(|| connections.approvals.shared(&address, || Approvals::start(&host, endpoint.clone())));
         let without_approvals = server.approval_backend == Backend::None;
+        let log = match server.audit_sink {
+            Backend::Server => {
+                let outbox = server.outbox.clone().map_or_else(|| host.outbox(), Ok)?;
+                let bare = parts.recipe.option("bare_events").cloned().unwrap_or(Value::Bool(false));
+                let options = serde_json::json!({ "bare_events": bare }).to_string();
+                let key = (address.clone(), outbox.address());
+                let log = match connections.logs.find(&key) {
+                    Some(log) => log,
+                    None => {
+                        let made = Log::open(&host, &address, &endpoint, &outbox, &options).await?;
+                        connections.logs.shared(&key, || made)
+                    }
+                };
+                parts.outbox = Some((log.outbox().clone(), log.lane().to_owned()));
+                Some(log)
+            }
+            Backend::Host | Backend::None => None,
+        };
         let policy = Arc::clone(&followed.group.policy);
-        let connected = Connected { followed, sessions, approvals, without_approvals };
+        let connected = Connected { followed, sessions, approvals, log, without_approvals };
         let guard = parts.guard(policy, Some(connected)).await;
         guard.go_on_asking().await?;
         Ok(guard)

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use serde_json::{Map, Value, json};
 
+use crate::outbox::Outbox;
 use crate::workflow::Workflow;
 
 /// Who does something for a guard.
@@ -62,6 +63,8 @@ pub struct ServerOptions {
     pub workflow_content: Option<String>,
     /// Permit `exec(...)` in conditions of the workflow.
     pub workflow_exec_evaluator_enabled: bool,
+    /// Where the decision log waits until the server has it; none: in memory, gone with the process.
+    pub outbox: Option<Outbox>,
     /// Start with the last ruleset that was taken, while the server is away. `true`
     pub offline_start: bool,
     /// The ruleset must call itself what it was asked for. `true`
@@ -95,6 +98,7 @@ impl ServerOptions {
             workflow_path: None,
             workflow_content: None,
             workflow_exec_evaluator_enabled: false,
+            outbox: None,
             offline_start: true,
             check_name: true,
             timeout_ms: None,

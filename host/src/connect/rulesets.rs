@@ -238,7 +238,9 @@ impl Task {
     /// Does what a step says. The error: the start has failed.
     async fn take(&mut self, step: SourceStep) -> Result<Option<Timestamp>, Error> {
         for notice in &step.notices {
-            self.notice(notice);
+            if let Some(trouble) = super::notice(notice) {
+                self.report(&trouble);
+            }
         }
         if let Some(memory) = step.memory {
             self.keep(memory).await;
@@ -436,27 +438,14 @@ impl Task {
         }
     }
 
-    /// `level`, `code`, `message` (JSON), redacted by the component.
-    fn notice(&self, notice: &str) {
-        #[derive(serde::Deserialize)]
-        struct Notice {
-            level: String,
-            code: String,
-            message: String,
-        }
-        let Ok(Notice { level, code, message }) = serde_json::from_str(notice) else { return };
-        match level.as_str() {
-            "error" => self.tell(&code, &message),
-            "warning" => tracing::warn!(code, "{message}"),
-            _ => tracing::info!(code, "{message}"),
-        }
-    }
-
     fn tell(&self, code: &str, message: &str) {
         tracing::error!(code, "{message}");
-        let trouble = Trouble { code: code.to_owned(), message: message.to_owned() };
+        self.report(&Trouble { code: code.to_owned(), message: message.to_owned() });
+    }
+
+    fn report(&self, trouble: &Trouble) {
         for told in self.told.iter().filter_map(Weak::upgrade) {
-            told.tell(&trouble);
+            told.tell(trouble);
         }
     }
 }

@@ -183,6 +183,6 @@ pub(super) async fn reload(session: &Session, request: &Request) -> Result<Strin
 pub(super) async fn close(session: &Session, request: &Request) -> Result<String, Refusal> {
     let Named { guard } = request.fields()?;
     session.guard(&guard)?;
-    session.close(&guard).await;
-    Ok(json!({ "unsent_events": 0 }).to_string())
+    let unsent = session.close(&guard).await;
+    Ok(json!({ "unsent_events": unsent }).to_string())
 }

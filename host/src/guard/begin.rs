@@ -231,7 +231,7 @@ impl Shared {
                     self.arm(open.deadline);
                     self.copies().insert(Arc::clone(&open.call_id), Copy { open, stranded: true });
                 }
-                self.emit_or_log(&kept.events);
+                self.emit_or_log(policy, &kept.events).await;
                 Ok(decision)
             }
         }
@@ -259,7 +259,7 @@ impl Shared {
             }
             Err(error) => {
                 let (decision, kept) = self.lost(policy, &open, &error).await;
-                self.emit_or_log(&kept.events);
+                self.emit_or_log(policy, &kept.events).await;
                 decision
             }
         }
@@ -279,7 +279,7 @@ impl Shared {
         open: Option<OpenCall>,
     ) -> Decision {
         self.notice(&decision.detail);
-        let Err(reason) = self.emit(&kept.events) else { return decision };
+        let Err(reason) = self.emit(policy, &kept.events).await else { return decision };
         tracing::error!(guard = %self.name, reason, "events cannot be kept");
         if !policy.settings.decision_log_required() || decision.action == Action::Block {
             return decision;
@@ -292,7 +292,7 @@ impl Shared {
         {
             self.forget(&open.call_id, claim).await;
         }
-        self.emit_or_log(&kept.events);
+        self.emit_or_log(policy, &kept.events).await;
         decision
     }
 

@@ -19,9 +19,10 @@ use crate::callback::{
 use crate::connect::Connected;
 use crate::decision::Decision;
 use crate::error::Error;
-use crate::events::EventSink;
+use crate::events::{Both, EventSink};
 use crate::host::Host;
-use crate::policy::{Policy, PolicyCell, Source};
+use crate::outbox::{Outbox, SinkSettings};
+use crate::policy::{Policy, PolicyCell, Settings, Source};
 use crate::store::{MemoryStore, Store};
 use crate::workflow::Workflow;
 
@@ -85,6 +86,7 @@ pub struct GuardBuilder {
     store: Option<Arc<dyn Store>>,
     sink: Option<Arc<dyn EventSink>>,
     listener: Option<Arc<Listener>>,
+    outbox: Option<(Outbox, String)>,
     callbacks: Callbacks,
     hooks: Vec<HookPlace>,
 }
@@ -98,6 +100,11 @@ pub(crate) struct Recipe {
 }
 
 impl Recipe {
+    /// One of its options, as it was given.
+    pub fn option(&self, name: &str) -> Option<&Value> {
+        self.options.get(name)
+    }
+
     /// Equal for guards that make the same policy of the same rulesets.
     pub fn key(&self) -> String {
         let workflow = self.workflow.as_ref().map(|workflow| (&workflow.name, &workflow.text));
@@ -115,6 +122,7 @@ pub(crate) struct Parts {
     pub session_id: Option<String>,
     pub store: Option<Arc<dyn Store>>,
     pub sink: Option<Arc<dyn EventSink>>,
+    pub outbox: Option<(Outbox, String)>,
     pub listener: Option<Arc<Listener>>,
     pub callbacks: Callbacks,
 }
@@ -124,6 +132,11 @@ impl Parts {
     pub async fn guard(self, policy: Arc<PolicyCell>, connected: Option<Connected>) -> Guard {
         let store = self.store.unwrap_or_else(|| Arc::new(MemoryStore::new()));
         self.host.inner.timers.sweep(&store);
+        let lane = self.outbox.map(|(outbox, lane)| into_lane(&outbox, &lane, &policy.get().settings));
+        let sink = match (lane, self.sink) {
+            (Some(lane), Some(sink)) => Some(Arc::new(Both { first: lane, second: sink }) as Arc<dyn EventSink>),
+            (lane, sink) => lane.or(sink),
+        };
         let shared = Arc::new(Shared {
             host: self.host,
             name: self.name.into(),
@@ -132,7 +145,7 @@ impl Parts {
             session_id: self.session_id.unwrap_or_else(|| Uuid::new_v4().to_string()),
             store,
             callbacks: self.callbacks,
-            sink: self.sink,
+            sink,
             listener: self.listener,
             recipe: self.recipe,
             policy,
@@ -170,6 +183,7 @@ impl GuardBuilder {
             store: None,
             sink: None,
             listener: None,
+            outbox: None,
             callbacks: Callbacks::default(),
             hooks: Vec::new(),
         }
@@ -245,6 +259,13 @@ impl GuardBuilder {
     /// Where the decision log goes; default: nowhere.
     pub fn sink(mut self, sink: Arc<dyn EventSink>) -> Self {
         self.sink = Some(sink);
+        self
+    }
+
+    /// The decision log goes into this lane of an outbox (and to the sink, if there is one), which obeys the options `decision_log_required`, `durable` and
+    /// `outbox_max_bytes`. The last is the outbox's: of several guards the one made last says it.
+    pub fn outbox(mut self, outbox: &Outbox, lane: impl Into<String>) -> Self {
+        self.outbox = Some((outbox.clone(), lane.into()));
         self
     }
 
@@ -324,6 +345,7 @@ impl GuardBuilder {
             session_id: self.session_id,
             store: self.store,
             sink: self.sink,
+            outbox: self.outbox,
             listener: self.listener,
             callbacks: self.callbacks,
         };
@@ -407,6 +429,13 @@ fn settle_in(options: &mut Map<String, Value>) {
             options.insert(name.to_owned(), place.into());
         }
     }
+}
+
+fn into_lane(outbox: &Outbox, lane: &str, settings: &Settings) -> Arc<dyn EventSink> {
+    if let Some(max_bytes) = settings.outbox_max_bytes {
+        outbox.set_max_bytes(max_bytes);
+    }
+    Arc::new(outbox.sink(lane, SinkSettings { required: settings.decision_log_required() }))
 }
 
 async fn verify(host: &Host, rulesets: &[Ruleset], signatures: &Signatures) -> Result<(), Error> {
