@@ -31,6 +31,7 @@ import { elements, fields } from './json.js';
 import { log } from './log.js';
 import { MemoryStore } from './store/memory.js';
 import { Turns } from './turns.js';
+import { alive } from './wait.js';
 
 /** Longest id of a call, in bytes. */
 export const MAX_CALL_ID = 1024;
@@ -351,7 +352,6 @@ export class Guard {
    */
   async settled(callId) {
     const waiter = this.#waiters.wait(callId);
-    this.#due.hold();
     try {
       const found = await this.#calls.find(callId);
       if (!waiter.told) {
@@ -359,9 +359,8 @@ export class Guard {
         if (!found) throw unknown(callId);
         if (found.state !== 'asking') throw notAsking(callId);
       }
-      return await waiter.decision;
+      return await alive(waiter.decision);
     } finally {
-      this.#due.letGo();
       this.#waiters.leave(callId, waiter);
     }
   }

@@ -8,6 +8,7 @@ import { EdictumConfigError, EdictumError } from '../errors.js';
 import { jsonOf } from '../json.js';
 import { textOf } from '../options.js';
 import { MemoryStore } from '../store/memory.js';
+import { alive } from '../wait.js';
 import { Approvals } from './approvals.js';
 import { sourceOptions } from './connect.js';
 import { ServerLog } from './log.js';
@@ -187,14 +188,12 @@ export class ServerApprovalBackend {
   async waitForDecision(approvalId) {
     const decided = this.#waiting.get(approvalId);
     if (!decided) throw new EdictumError('not-found', 'there is no such approval');
-    // The queue ends it at its deadline; until then the process goes on.
-    const alive = setInterval(() => {}, 1 << 30);
+    // The queue ends it at its deadline.
     try {
-      const decision = await decided;
+      const decision = await alive(decided);
       if (decision.status === 'pending') throw new EdictumError('unavailable', 'nobody could be asked');
       return decision;
     } finally {
-      clearInterval(alive);
       this.#waiting.delete(approvalId);
     }
   }
@@ -265,9 +264,7 @@ export class ServerContractSource {
     if (!this.#source) await this.connect();
     while (this.#source) {
       while (this.#news.length > 0) yield this.#news.shift();
-      const alive = setInterval(() => {}, 1 << 30);
-      await new Promise((/** @type {(value: void) => void} */ resolve) => (this.#wake = resolve));
-      clearInterval(alive);
+      await alive(new Promise((/** @type {(value: void) => void} */ resolve) => (this.#wake = resolve)));
     }
   }
 

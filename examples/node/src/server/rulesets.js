@@ -7,6 +7,7 @@
 import { now } from '../clock.js';
 import { EdictumError, messageOf, refused } from '../errors.js';
 import { log } from '../log.js';
+import { alive } from '../wait.js';
 import { Alarm, momentOf, nowBig } from './alarm.js';
 import { Lane, notice } from './lane.js';
 import { Stream } from './stream.js';
@@ -118,7 +119,7 @@ export class Source {
    * @returns {Promise<Release>}
    */
   #next(follower) {
-    return new Promise((resolve, reject) => this.#waiting.push({ follower, resolve, reject }));
+    return alive(new Promise((resolve, reject) => this.#waiting.push({ follower, resolve, reject })));
   }
 
   async #open() {
