@@ -66,6 +66,11 @@ pub(crate) fn engine() -> Result<Engine, Error> {
     Engine::new(&config).map_err(|error| Error::Component(format!("the runtime does not start: {error:#}")))
 }
 
+/// Anybody's component, for this engine: from the cache, or else compiled now.
+pub(crate) fn compile(engine: &Engine, bytes: &[u8]) -> wasmtime::Result<Component> {
+    cache::load(engine, &hex::encode(Sha256::digest(bytes)), || Component::from_binary(engine, bytes))
+}
+
 /// The component, linked to nothing: it imports nothing, and would not load if it did.
 pub(crate) fn load(engine: &Engine, source: &ComponentSource) -> Result<DeciderPre<Limits>, Error> {
     let component = cache::load(engine, &source.hash, || Component::new(engine, &source.bytes))

@@ -35,6 +35,7 @@ use crate::decision::Decision;
 use crate::error::Error;
 use crate::events::EventSink;
 use crate::host::Host;
+use crate::plugin::Delivery;
 use crate::policy::Policy;
 use crate::store::{OpenCall, Store, StoreError};
 
@@ -60,6 +61,8 @@ pub(crate) struct Shared {
     store: Arc<dyn Store>,
     callbacks: Callbacks,
     sink: Option<Arc<dyn EventSink>>,
+    /// Ways of the decision log that end with the guard.
+    deliveries: Vec<Arc<Delivery>>,
     recipe: builder::Recipe,
     policy: RwLock<Arc<Policy>>,
     closed: AtomicBool,
@@ -190,6 +193,9 @@ impl Guard {
         self.shared.closed.store(true, Ordering::SeqCst);
         self.shared.waiters().clear();
         self.shared.host.inner.pool.tidy();
+        for delivery in &self.shared.deliveries {
+            delivery.close(&self.shared.host).await;
+        }
     }
 
     /// The same calls for code that is not async.

@@ -10,6 +10,7 @@
 //! | [`Guard`], [`GuardBuilder`] | what judges calls |
 //! | [`store`] | where state lives: memory, SQLite, or your own |
 //! | [`callback`] | what a program answers for itself |
+//! | [`plugin`] | components of others that answer for it |
 //! | [`driver`] | the same as lines of JSON, for other languages and for tests |
 //!
 //! ```
@@ -73,6 +74,7 @@ mod host;
 mod links;
 #[doc(hidden)]
 pub mod measure;
+pub mod plugin;
 mod policy;
 mod pool;
 mod process;

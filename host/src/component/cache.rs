@@ -60,7 +60,7 @@ fn file_name(engine: &Engine, component_hash: &str) -> String {
     engine.precompile_compatibility_hash().hash(&mut hash);
     let name = hex::encode(hash.0.finalize());
     // Half of it tells builds apart just as well.
-    format!("decider-{}.cwasm", name.get(..32).unwrap_or(&name))
+    format!("component-{}.cwasm", name.get(..32).unwrap_or(&name))
 }
 
 struct HashOf(Sha256);
@@ -119,7 +119,7 @@ fn write(folder: &Path, path: &Path, component: &Component) -> wasmtime::Result<
     }
     make_private(folder)?;
     let code = component.serialize()?;
-    let mut file = tempfile::Builder::new().prefix(".decider-").tempfile_in(folder)?;
+    let mut file = tempfile::Builder::new().prefix(".component-").tempfile_in(folder)?;
     file.write_all(&code)?;
     file.as_file().sync_all()?;
     file.persist(path)?;

@@ -12,6 +12,7 @@ use super::protocol::{Refusal, Request, json as text};
 use super::session::{Open, Session, event_buffer};
 use crate::error::Error;
 use crate::guard::{Guard, Ruleset};
+use crate::plugin::{Plugin, PluginSettings};
 use crate::store::{MemoryStore, Store};
 
 /// A ruleset on the wire.
@@ -39,7 +40,8 @@ struct Fields<'l> {
     store: Option<Value>,
     verify_signatures: Option<Value>,
     signing_public_keys: Option<Value>,
-    plugins: Option<Vec<Value>>,
+    #[serde(borrow)]
+    plugins: Option<Vec<&'l RawValue>>,
     options: Option<Map<String, Value>>,
     registry: Option<Value>,
     compat: Option<Value>,
@@ -69,9 +71,7 @@ impl Fields<'_> {
 pub(super) async fn open(session: &Session, request: &Request) -> Result<String, Refusal> {
     let mut fields: Fields<'_> = request.fields()?;
     session.close(&fields.guard).await;
-    if fields.plugins.as_ref().is_some_and(|plugins| !plugins.is_empty()) {
-        return Err(Refusal::unsupported("this host has no plugins yet"));
-    }
+    let plugins = plugins(session, fields.plugins.take().unwrap_or_default()).await?;
     let options = fields.options();
     let store = store(session, fields.store.as_ref(), &options).await?;
     let events = event_buffer();
@@ -90,10 +90,22 @@ pub(super) async fn open(session: &Session, request: &Request) -> Result<String,
     if let Some(principal) = fields.principal {
         builder = builder.principal(principal.get());
     }
+    for plugin in plugins {
+        builder = builder.plugin(plugin);
+    }
     let guard = builder.build().await?;
     let opened = opened(&guard);
     session.insert(&fields.guard, Open::new(guard, events, &first));
     Ok(opened)
+}
+
+/// Paths, or objects with a path and more.
+async fn plugins(session: &Session, given: Vec<&RawValue>) -> Result<Vec<Plugin>, Refusal> {
+    let mut plugins = Vec::with_capacity(given.len());
+    for settings in given {
+        plugins.push(PluginSettings::from_json(settings.get())?.builder(&session.host).load().await?);
+    }
+    Ok(plugins)
 }
 
 fn ruleset(document: Document) -> Ruleset {

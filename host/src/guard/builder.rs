@@ -18,6 +18,7 @@ use crate::callback::{
 use crate::error::Error;
 use crate::events::EventSink;
 use crate::host::Host;
+use crate::plugin::{self, Fan, Plugin};
 use crate::policy::{Policy, Source};
 use crate::store::{MemoryStore, Store};
 use crate::workflow::Workflow;
@@ -83,6 +84,7 @@ pub struct GuardBuilder {
     sink: Option<Arc<dyn EventSink>>,
     callbacks: Callbacks,
     hooks: Vec<HookPlace>,
+    plugins: Vec<Plugin>,
 }
 
 /// What a reload needs again.
@@ -115,6 +117,7 @@ impl GuardBuilder {
             sink: None,
             callbacks: Callbacks::default(),
             hooks: Vec::new(),
+            plugins: Vec::new(),
         }
     }
 
@@ -228,12 +231,20 @@ impl GuardBuilder {
         self
     }
 
+    /// A plugin, after those before it: its operators, selectors, hooks (after those of the program), success check,
+    /// principal resolver, and the decision log also to its audit sink. No name may be there twice.
+    pub fn plugin(mut self, plugin: Plugin) -> Self {
+        self.plugins.push(plugin);
+        self
+    }
+
     /// Loads the rules and makes the guard. Open calls of an earlier guard of this name go on.
     ///
     /// # Errors
     /// The rulesets or options do not load, are not signed as they must be, or need an answer that nobody gives.
-    pub async fn build(self) -> Result<Guard, Error> {
+    pub async fn build(mut self) -> Result<Guard, Error> {
         let mut options = self.options?;
+        let deliveries = plugin::register(&self.plugins, &mut self.callbacks, &mut self.hooks)?;
         announce(&mut options, &self.callbacks, &self.hooks)?;
         settle_in(&mut options);
         let signatures = Signatures::deserialize(Value::Object(options.clone()))
@@ -243,6 +254,13 @@ impl GuardBuilder {
         let policy = load(&self.host, self.rulesets, &recipe, &self.callbacks).await?;
         let store = self.store.unwrap_or_else(|| Arc::new(MemoryStore::new()));
         self.host.inner.timers.sweep(&store);
+        let sink = match deliveries.is_empty() {
+            true => self.sink,
+            false => {
+                let plugins = deliveries.iter().map(|delivery| Arc::clone(delivery) as Arc<dyn EventSink>);
+                Some(Arc::new(Fan(self.sink.into_iter().chain(plugins).collect())) as Arc<dyn EventSink>)
+            }
+        };
         let shared = Arc::new(Shared {
             host: self.host,
             name: self.name.into(),
@@ -251,7 +269,8 @@ impl GuardBuilder {
             session_id: self.session_id.unwrap_or_else(|| Uuid::new_v4().to_string()),
             store,
             callbacks: self.callbacks,
-            sink: self.sink,
+            sink,
+            deliveries,
             recipe,
             policy: RwLock::new(policy),
             closed: AtomicBool::new(false),
