@@ -65,7 +65,7 @@ pub struct Plugin {
 }
 
 /// A plugin that is to be loaded.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[must_use = "a builder loads nothing until `load` is called"]
 pub struct PluginBuilder {
     host: Host,
@@ -160,13 +160,14 @@ impl PluginBuilder {
 
     async fn load_here(self) -> Result<Plugin, String> {
         let Self { host, source, configuration, limits, grants } = self;
-        let configuration: Box<RawValue> = serde_json::from_str(&configuration)
-            .map_err(|error| format!("its configuration is not JSON: {error}"))?;
+        let configuration: Box<RawValue> =
+            serde_json::from_str(&configuration).map_err(|error| format!("its configuration is not JSON: {error}"))?;
         let engine = host.inner.pool.engine().clone();
         let component = component::compile(&engine, &source.read()?).map_err(|error| no_component(&error))?;
         let interfaces = surface::exported(&engine, &component)?;
         let component = sandbox::linker(&engine).and_then(|linker| linker.instantiate_pre(&component));
-        let component = component.map_err(|error| format!("it asks for something that plugins do not get: {error:#}"))?;
+        let component =
+            component.map_err(|error| format!("it asks for something that plugins do not get: {error:#}"))?;
         let surface = Surface::new(&component, &interfaces)
             .map_err(|error| format!("its functions are not those of the WIT: {error:#}"))?;
         let configuration = String::from(Box::<str>::from(configuration));
@@ -233,13 +234,6 @@ impl Source {
             return Err(format!("the file has more than {} MiB", MAX_FILE >> 20));
         }
         Ok(std::fs::read(path).map_err(unread)?.into())
-    }
-}
-
-/// Without the bytes.
-impl fmt::Debug for Source {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.name())
     }
 }
 

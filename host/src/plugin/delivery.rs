@@ -50,7 +50,7 @@ struct Waiting {
 }
 
 impl Delivery {
-    pub fn start(host: &Host, instances: &Arc<Instances>) -> Arc<Self> {
+    pub(super) fn start(host: &Host, instances: &Arc<Instances>) -> Arc<Self> {
         let queue = Arc::new(Queue {
             instances: Arc::clone(instances),
             waiting: Mutex::default(),

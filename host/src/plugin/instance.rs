@@ -72,9 +72,8 @@ impl Instance {
         let functions = recipe.surface.load(&mut store, &instance);
         let functions = functions.map_err(|error| Ended::Mistyped(format!("{error:#}")))?;
         let mut instance = Self { store, functions, deadline };
-        let manifest = instance.call(async |functions, store| {
-            functions.info.call_describe(store, &recipe.configuration).await
-        });
+        let manifest =
+            instance.call(async |functions, store| functions.info.call_describe(store, &recipe.configuration).await);
         Ok(manifest.await?.map(|manifest| (instance, manifest)))
     }
 

@@ -73,9 +73,7 @@ impl Sandbox {
             let may = match usage {
                 SocketAddrUse::TcpConnect => granted.contains(&address),
                 // What the system does by itself before it connects.
-                SocketAddrUse::TcpBind => {
-                    !granted.is_empty() && address.ip().is_unspecified() && address.port() == 0
-                }
+                SocketAddrUse::TcpBind => !granted.is_empty() && address.ip().is_unspecified() && address.port() == 0,
                 _ => false,
             };
             Box::pin(async move { may })

@@ -109,7 +109,15 @@ mod tests {
         .unwrap();
         assert_eq!(settings.configuration.unwrap().get(), r#"{"n":1.0}"#);
         assert!(!settings.grants.folders.first().unwrap().write);
-        for wrong in ["null", "1", "[]", r#"{"path":1}"#, "{}", r#"{"path":"a","config":{}}"#, r#"{"path":"a","grants":{"network":true}}"#] {
+        for wrong in [
+            "null",
+            "1",
+            "[]",
+            r#"{"path":1}"#,
+            "{}",
+            r#"{"path":"a","config":{}}"#,
+            r#"{"path":"a","grants":{"network":true}}"#,
+        ] {
             assert_eq!(PluginSettings::from_json(wrong).unwrap_err().code(), "bad-request", "{wrong}");
         }
     }

@@ -5,9 +5,7 @@ use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, Instance, InstancePre};
 use wasmtime::{Engine, Store};
 
-use super::bindings::{
-    audit_sink, hooks, operators, plugin_info, principal_resolver, selectors, success_check,
-};
+use super::bindings::{audit_sink, hooks, operators, plugin_info, principal_resolver, selectors, success_check};
 use super::sandbox::Sandbox;
 
 /// The package of the interfaces, without its version.
