@@ -4,6 +4,7 @@
 //! * [`fixture`] reads fixture files and runs their cases over it: the shared suites and our own;
 //! * [`differential`] holds our answers against the published Python SDK's;
 //! * [`victim`] is a driver for tests that attack it;
+//! * [`workshop`] builds plugins as their authors do;
 //! * [`wire`] starts a server and talks HTTP to it;
 //! * [`places`] knows where the workspace, the shared suites and the driver are.
 //!
@@ -17,3 +18,4 @@ pub mod fixture;
 pub mod places;
 pub mod victim;
 pub mod wire;
+pub mod workshop;

@@ -170,7 +170,12 @@ impl Answer {
                 text.push_str(part);
             }
         }
-        Self { json: outcome::decided(decision).into(), text, found: decision.action == Action::Block }
+        let json: Value = outcome::decided(decision).into();
+        if let Some(error) = json.get("error_detail").and_then(Value::as_str) {
+            text.push_str("\n  ");
+            text.push_str(error);
+        }
+        Self { json, text, found: decision.action == Action::Block }
     }
 
     fn finished(call_id: &str, conclusion: &Conclusion) -> Self {
