@@ -4,6 +4,7 @@
 //! * [`fixture`] reads fixture files and runs their cases over it: the shared suites and our own;
 //! * [`differential`] holds our answers against the published Python SDK's;
 //! * [`victim`] is a driver for tests that attack it;
+//! * [`workshop`] builds plugins as their authors do;
 //! * [`wire`] starts a server and talks HTTP to it;
 //! * [`proxy`] stands before a server, counts what passes and blocks it;
 //! * [`fault_server`] is a server that misbehaves as a test tells it;
@@ -21,3 +22,4 @@ pub mod places;
 pub mod proxy;
 pub mod victim;
 pub mod wire;
+pub mod workshop;
