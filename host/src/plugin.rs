@@ -163,7 +163,7 @@ impl PluginBuilder {
         let configuration: Box<RawValue> =
             serde_json::from_str(&configuration).map_err(|error| format!("its configuration is not JSON: {error}"))?;
         let engine = host.inner.pool.engine().clone();
-        let source = ComponentSource::from_bytes(source.read()?);
+        let source = ComponentSource::from_bytes(source.read()?.to_vec());
         let component = component::compile(&engine, "plugin", &source).map_err(|error| no_component(&error))?;
         let interfaces = surface::exported(&engine, &component)?;
         let component = sandbox::linker(&engine).and_then(|linker| linker.instantiate_pre(&component));
