@@ -1,0 +1,1 @@
+"""Edictum Guard."""
