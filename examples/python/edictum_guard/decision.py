@@ -31,6 +31,8 @@ class Decision:
     detail: str = field(repr=False)
     #: With `ask`: what to ask a person, redacted (JSON).
     approval: str | None = field(repr=False)
+    #: The decision log of this step, redacted, in wire form.
+    events: list[str] = field(repr=False, default_factory=list)
 
     def details(self) -> dict[str, Any]:
         """`detail`, read."""
@@ -40,7 +42,7 @@ class Decision:
 
 @dataclass(frozen=True)
 class Kept:
-    """What is kept of a decision and not shown: the text that the ticket belongs to, the ticket, the events."""
+    """What is kept of a decision and not shown: the text that the ticket belongs to, the ticket; and its events."""
 
     call: str
     ticket: str
@@ -78,8 +80,9 @@ def decision(call_id: str, call: str, done: str) -> tuple[Decision, Kept]:
         name=json.loads(parts["name"]),
         detail=parts["detail"],
         approval=parts.get("approval"),
+        events=raw.elements(parts["events"]),
     )
-    return shown, Kept(call, parts["ticket"], raw.elements(parts["events"]))
+    return shown, Kept(call, parts["ticket"], shown.events)
 
 
 def typed_decision(call_id: str, call: str, record: Any) -> tuple[Decision, Kept]:
@@ -93,8 +96,9 @@ def typed_decision(call_id: str, call: str, record: Any) -> tuple[Decision, Kept
         name=record.name,
         detail=record.detail,
         approval=record.approval,
+        events=list(record.events),
     )
-    return shown, Kept(call, record.ticket, list(record.events))
+    return shown, Kept(call, record.ticket, shown.events)
 
 
 def fixed_decision(call_id: str, call: str) -> tuple[Decision, Kept]:
