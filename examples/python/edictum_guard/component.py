@@ -48,7 +48,7 @@ def find() -> bytes:
             return Path(named).read_bytes()
         except OSError as error:
             raise EngineError(f"{COMPONENT_VARIABLE}=`{named}` cannot be read: {error.strerror}") from error
-    packaged = resources.files(__package__).joinpath("wasm", _DECIDER)
+    packaged = resources.files(__package__).joinpath("wasm").joinpath(_DECIDER)
     if packaged.is_file():
         return packaged.read_bytes()
     for folder in Path(__file__).resolve().parents:

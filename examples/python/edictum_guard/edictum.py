@@ -53,7 +53,7 @@ class Edictum:
         listed = list(sink) if isinstance(sink, Iterable) else [sink] if sink is not None else []
         sinks = Sinks([settings.local_sink, *listed], self._on_error)
         self._guard = Guard(
-            settings.name,
+            settings.guard_name,
             self._rulesets,
             options=settings.document(),
             workflow=settings.workflow(),

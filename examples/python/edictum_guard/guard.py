@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import begin, raw
+from .begin import Approval
 from .core import Call, Core, principal_text
 from .decider import Refused
 from .decision import FAILED_EVALUATION, Conclusion, Decision
@@ -139,7 +140,7 @@ class Guard:
         """
         return await begin.begin(self._core, self.host.loop, call)
 
-    async def settle(self, call_id: str, approval: begin.Approval) -> Decision:
+    async def settle(self, call_id: str, approval: Approval) -> Decision:
         """Goes on with a call that was asked about; it may be asked about again. `approval`: `verdict` (`approved`, `rejected`,
         `timed_out`, `unreachable`), and what is known of `approval_id`, `approver`, `reason`, `decided_at`, `decided_via`.
 
@@ -173,7 +174,7 @@ class Guard:
 
     def open_calls(self, limit: int = 1000) -> list[OpenCall]:
         """Open calls, those that end first at the front. May block."""
-        return self._core.store.list(self.name, limit)
+        return self._core.store.open_calls(self.name, limit)
 
     def run_due(self) -> None:
         """Does what is due now, instead of when its timer gets to it. May block."""
@@ -244,7 +245,7 @@ class Blocking:
         """See `Guard.begin`."""
         return done(begin.begin(self._core, self._here, call))
 
-    def settle(self, call_id: str, approval: begin.Approval) -> Decision:
+    def settle(self, call_id: str, approval: Approval) -> Decision:
         """See `Guard.settle`."""
         return done(begin.settle(self._core, self._here, call_id, approval))
 

@@ -64,7 +64,7 @@ class Common(TypedDict, total=False):
     #: The session of calls that name none; none: a new one.
     session_id: str | None
     #: What open calls in a store belong to.
-    name: str
+    guard_name: str
     #: Further members of the options document (`wit/schemas/options.schema.json`).
     options: Mapping[str, Any] | None
     host: Host | None
@@ -98,7 +98,7 @@ class Settings:
     workflow_exec_evaluator_enabled: bool = False
     agent_id: str | None = None
     session_id: str | None = None
-    name: str = "edictum"
+    guard_name: str = "edictum"
     options: Mapping[str, Any] | None = None
     host: Host | None = None
     #: The events' way to the server, when there is one; beside the sinks above.

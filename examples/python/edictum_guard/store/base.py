@@ -93,7 +93,7 @@ class Store(ABC):
         """Removes a claimed call. False: the claim had ended."""
 
     @abstractmethod
-    def list(self, guard: str | None, limit: int) -> list[OpenCall]:
+    def open_calls(self, guard: str | None, limit: int) -> list[OpenCall]:
         """Open calls, of one guard or of all, in the order of their deadlines."""
 
     @abstractmethod

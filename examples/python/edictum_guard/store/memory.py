@@ -103,7 +103,7 @@ class MemoryStore(Store):
     def find(self, guard: str, call_id: str) -> OpenCall | None:
         with self._lock:
             kept = self._calls.get((guard, call_id))
-            return kept and kept.call
+            return None if kept is None else kept.call
 
     def claim(self, guard: str, call_id: str, now: int, until: int) -> tuple[OpenCall, int] | Literal["busy", "missing"]:
         with self._lock:
@@ -140,7 +140,7 @@ class MemoryStore(Store):
                 session.open_calls = max(0, session.open_calls - 1)
             return True
 
-    def list(self, guard: str | None, limit: int) -> list[OpenCall]:
+    def open_calls(self, guard: str | None, limit: int) -> list[OpenCall]:
         with self._lock:
             calls = [kept.call for kept in self._calls.values() if guard in (None, kept.call.guard)]
         return sorted(calls, key=lambda call: (call.deadline, call.call_id))[:limit]

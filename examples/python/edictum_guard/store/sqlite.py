@@ -108,7 +108,7 @@ class SqliteStore(Store):
 
     def _expires(self, session: str) -> int | None:
         row = self._row("SELECT expires_ms FROM session WHERE id = ?", session)
-        return row and row[0]
+        return None if row is None else int(row[0])
 
     def _perform(self, session: str, operation: Operation) -> Outcome:
         (kind, what), *_ = operation.items()
@@ -220,7 +220,7 @@ class SqliteStore(Store):
         sql = "DELETE FROM open_call WHERE guard = ? AND call_id = ? AND claim = ?"
         return self._write(lambda: self._execute(sql, guard, call_id, claim) == 1)
 
-    def list(self, guard: str | None, limit: int) -> list[OpenCall]:
+    def open_calls(self, guard: str | None, limit: int) -> list[OpenCall]:
         sql = (
             f"SELECT {_COLUMNS} FROM open_call WHERE ?1 IS NULL OR guard = ?1 ORDER BY deadline_ms, call_id LIMIT ?2"
         )
@@ -242,7 +242,7 @@ class SqliteStore(Store):
 
     def memory(self, owner: str, name: str) -> str | None:
         row = self._read(lambda: self._row("SELECT value FROM memory WHERE owner = ? AND name = ?", owner, name))
-        return row and row[0]
+        return None if row is None else str(row[0])
 
     def remember(self, owner: str, name: str, value: str | None) -> None:
         if value is None:
