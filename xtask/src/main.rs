@@ -4,12 +4,13 @@
 //! stdout. Exit code 0: done, 1: findings (failed tests, a stale page), 2: it could not be done.
 //!
 //! [`component`] makes the component, [`build`] that and the host, [`suite`] tests everything, [`packages`] installs what
-//! tests need, [`wit`] reads the interface packages, [`shell`] runs other programs.
+//! tests need, [`python`] an environment for the Python host, [`wit`] reads the interface packages, [`shell`] runs other programs.
 
 mod build;
 mod component;
 mod driver;
 mod packages;
+mod python;
 mod shell;
 mod suite;
 mod wit;
