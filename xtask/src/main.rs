@@ -5,14 +5,15 @@
 //! stdout. Exit code 0: done, 1: findings (failed tests, a stale page), 2: it could not be done.
 //!
 //! [`component`] makes the components, [`build`] those and the host, [`libedictum`] the host for C, [`suite`] tests
-//! everything, [`packages`] installs what
-//! tests need, [`wit`] reads the interface packages, [`shell`] runs other programs.
+//! everything, [`packages`] installs what tests need, [`python`] an environment for the Python host, [`wit`] reads the
+//! interface packages, [`shell`] runs other programs.
 
 mod build;
 mod component;
 mod driver;
 mod libedictum;
 mod packages;
+mod python;
 mod shell;
 mod suite;
 mod wit;
