@@ -4,14 +4,15 @@
 //! Each verb installs what it lacks and then does its job, on a fresh machine too. Progress goes to stderr, results to
 //! stdout. Exit code 0: done, 1: findings (failed tests, a stale page), 2: it could not be done.
 //!
-//! [`component`] makes the components, [`build`] those and the host, [`libedictum`] the host for C, [`suite`] tests
-//! everything, [`packages`] installs what tests need, [`python`] an environment for the Python host, [`wit`] reads the
-//! interface packages, [`shell`] runs other programs.
+//! [`component`] makes the components, [`build`] those and the host, [`libedictum`] the host for C, [`node`] the npm
+//! package, [`python`] an environment for the Python host, [`suite`] tests everything, [`packages`] installs what tests
+//! need, [`wit`] reads the interface packages, [`shell`] runs other programs.
 
 mod build;
 mod component;
 mod driver;
 mod libedictum;
+mod node;
 mod packages;
 mod python;
 mod shell;

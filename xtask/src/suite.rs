@@ -5,7 +5,7 @@ use std::io::{self, BufRead as _, BufReader};
 use std::process::{Command, Stdio};
 
 use crate::shell::{Outcome, answer, cargo, cargo_building, name, run, step};
-use crate::{End, build, driver, libedictum, packages, python, wit};
+use crate::{End, build, driver, libedictum, node, packages, python, wit};
 
 /// Runs everything, prints what came of it, and says whether all is well.
 pub fn test() -> Outcome<End> {
@@ -16,6 +16,7 @@ pub fn test() -> Outcome<End> {
     let mut suites = cargo_test(browser, &drivers)?;
     step("the Python package");
     suites.extend(python_tests()?);
+    suites.push(counted("examples/node", node::test()));
     step("format, lints, generated pages");
     suites.extend(checks());
 
@@ -181,6 +182,15 @@ fn installed(subcommand: &str) -> bool {
         step(&format!("cargo {subcommand} is not installed, left out"));
     }
     there
+}
+
+/// Tests of another language's: how many passed and failed.
+fn counted(name: &str, outcome: Outcome<(u64, u64)>) -> Suite {
+    let (passed, failed) = outcome.unwrap_or_else(|trouble| {
+        eprintln!("{trouble}");
+        (0, 1)
+    });
+    Suite { name: name.to_owned(), passed, failed }
 }
 
 fn check(name: &str, outcome: Outcome<bool>) -> Suite {
