@@ -170,7 +170,11 @@ impl Shared {
         match self.script.connected(connection) {
             Greeting::Read => {}
             Greeting::Reset => return act::reset(socket),
-            Greeting::Hang => return act::hang(socket),
+            Greeting::Hang => return act::be_deaf(&self.ending, socket),
+            Greeting::SayAndHang(bytes) => {
+                let _went_on = Act::SayAndHang(bytes.to_vec()).perform(socket);
+                return;
+            }
         }
         let mut reader = BufReader::new(socket);
         while let Some(mut request) = Received::read(&mut reader, connection) {

@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use socket2::SockRef;
@@ -13,8 +14,10 @@ pub enum Greeting {
     Read,
     /// Resets it.
     Reset,
-    /// Reads nothing, and says nothing, until the other side goes away.
+    /// Reads nothing, and says nothing, until the other side goes away or the server ends.
     Hang,
+    /// Says this unasked, and nothing more.
+    SayAndHang(&'static [u8]),
 }
 
 /// With a request that was read.
@@ -67,6 +70,13 @@ impl Act {
 /// When its last handle goes, the other side gets a reset.
 pub(super) fn reset(socket: &TcpStream) {
     let _may_fail = SockRef::from(socket).set_linger(Some(Duration::ZERO));
+}
+
+/// Until it is over, from whichever side; reads nothing.
+pub(super) fn be_deaf(ending: &AtomicBool, socket: &TcpStream) {
+    while !ending.load(Ordering::SeqCst) && !matches!(socket.take_error(), Ok(Some(_))) {
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }
 
 /// Until the other side goes away.
