@@ -431,10 +431,11 @@ fn sessions_are_counted_written_and_read() {
         ];
         let performed = sessions.perform(vec![first, Vec::new()], 0, host.clock().now()).await.unwrap();
         assert_eq!((performed.len(), performed[1].len()), (2, 0));
-        let values: Vec<_> = performed[0].iter().map(|performed| match performed {
+        let entry = |performed: &Performed| match performed {
             Performed::Settled(Outcome::Done(entry)) => entry.clone(),
             other => panic!("{other:?}"),
-        });
+        };
+        let values: Vec<_> = performed[0].iter().map(entry).collect();
         assert_eq!((values[0].value.as_deref(), values[1].value.as_deref()), (Some("2"), Some("5")));
         assert_eq!((values[3].value.as_deref(), &values[4].value), (Some("one"), &None));
 
