@@ -16,6 +16,7 @@ use crate::component::ComponentSource;
 use crate::decider::{Abnormal, Bounds, Decider};
 use crate::error::Error;
 use crate::guard::GuardBuilder;
+use crate::lanes::Lanes;
 use crate::links;
 use crate::policy::{LinkReader, Links, Policy, PolicyId, Source, unchanged};
 use crate::pool::{LONGEST_WAIT, Pool, Seat};
@@ -37,6 +38,7 @@ pub(crate) struct Inner {
     pub turns: Arc<Turns>,
     pub timers: Arc<Timers>,
     pub callback_deadline: Duration,
+    lanes: Lanes,
     policies: Mutex<HashMap<PolicyId, Vec<Weak<Policy>>>>,
     handle: Handle,
     runtime: Option<Runtime>,
@@ -46,6 +48,7 @@ pub(crate) struct Inner {
 #[derive(Clone, Debug)]
 pub struct HostBuilder {
     component: Option<ComponentSource>,
+    guard_component: Option<ComponentSource>,
     deciders: usize,
     callback_deadline: Duration,
     pub(crate) bounds: Bounds,
@@ -55,6 +58,7 @@ impl Default for HostBuilder {
     fn default() -> Self {
         Self {
             component: None,
+            guard_component: None,
             deciders: std::thread::available_parallelism().map_or(1, Into::into),
             callback_deadline: Duration::from_secs(30),
             bounds: Bounds { memory: 256 << 20, step: Duration::from_secs(10), preparation: Duration::from_secs(120) },
@@ -67,6 +71,13 @@ impl HostBuilder {
     #[must_use]
     pub fn component(mut self, component: ComponentSource) -> Self {
         self.component = Some(component);
+        self
+    }
+
+    /// Another component for [`Host::lanes`] than the one of this build.
+    #[must_use]
+    pub fn guard_component(mut self, component: ComponentSource) -> Self {
+        self.guard_component = Some(component);
         self
     }
 
@@ -111,8 +122,11 @@ impl HostBuilder {
             .enable_all()
             .build()
             .map_err(|error| Error::Component(format!("no threads can be started: {error}")))?;
+        let pool = Arc::new(Pool::new(&source, self.bounds, self.deciders)?);
+        let handle = runtime.handle().clone();
         let inner = Inner {
-            pool: Arc::new(Pool::new(&source, self.bounds, self.deciders)?),
+            lanes: Lanes::new(pool.engine().clone(), self.guard_component, self.bounds, handle),
+            pool,
             turns: Arc::default(),
             timers: Arc::new(Timers::new(Arc::clone(&clock), runtime.handle().clone())),
             clock,
@@ -204,6 +218,12 @@ impl Host {
     /// The engine failed.
     pub async fn templates(&self) -> Result<Vec<Document>, Error> {
         self.ask(Decider::templates).await
+    }
+
+    /// edictum-api: what its parts have in common. Costs nothing until one of them is opened.
+    #[must_use]
+    pub fn lanes(&self) -> &Lanes {
+        &self.inner.lanes
     }
 
     /// Waits for a future on this thread, in or out of any runtime.

@@ -11,6 +11,7 @@
 //! | [`store`] | where state lives: memory, SQLite, or your own |
 //! | [`outbox`] | the decision log's events until a server has them |
 //! | [`callback`] | what a program answers for itself |
+//! | [`lanes`] | edictum-api, as five parts that can be used alone |
 //! | [`driver`] | the same as lines of JSON, for other languages and for tests |
 //!
 //! ```
@@ -71,6 +72,7 @@ mod error;
 mod events;
 mod guard;
 mod host;
+pub mod lanes;
 mod links;
 #[doc(hidden)]
 pub mod measure;
@@ -88,7 +90,7 @@ pub use bindings::types::{Diagnostic, Document, Failure, FailureKind, Severity};
 pub use blocking::Blocking;
 pub use call::{CallRequest, HOST_MEMBERS};
 pub use clock::{Clock, Timestamp};
-pub use component::{COMPONENT_VARIABLE, ComponentSource};
+pub use component::{COMPONENT_VARIABLE, ComponentSource, GUARD_COMPONENT_VARIABLE};
 pub use decision::{Action, Conclusion, Decision, ToolOutcome};
 pub use error::Error;
 pub use events::{EventBuffer, EventSink, Kept};

@@ -36,6 +36,11 @@ impl Pool {
         Ok(Self { engine, component, bounds, size, idle: Mutex::default(), permits: Arc::new(Semaphore::new(size)) })
     }
 
+    /// What runs them; the lanes of edictum-api run on it, too.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
     /// When one is free.
     pub fn try_seat(self: &Arc<Self>) -> Option<Seat> {
         let permit = Arc::clone(&self.permits).try_acquire_owned().ok()?;

@@ -5,6 +5,7 @@
 //! * [`differential`] holds our answers against the published Python SDK's;
 //! * [`victim`] is a driver for tests that attack it;
 //! * [`wire`] starts a server and talks HTTP to it;
+//! * [`fault_server`] is a server that misbehaves as a test tells it;
 //! * [`places`] knows where the workspace, the shared suites and the driver are.
 //!
 //! It decides nothing about a call and holds no copy of a rule's meaning: expectations stand in the fixtures.
@@ -13,6 +14,7 @@
 
 pub mod differential;
 pub mod driver;
+pub mod fault_server;
 pub mod fixture;
 pub mod places;
 pub mod victim;

@@ -3,7 +3,7 @@
 //! Each verb installs what it lacks and then does its job, on a fresh machine too. Progress goes to stderr, results to
 //! stdout. Exit code 0: done, 1: findings (failed tests, a stale page), 2: it could not be done.
 //!
-//! [`component`] makes the component, [`build`] that and the host, [`suite`] tests everything, [`packages`] installs what
+//! [`component`] makes the components, [`build`] those and the host, [`suite`] tests everything, [`packages`] installs what
 //! tests need, [`wit`] reads the interface packages, [`shell`] runs other programs.
 
 mod build;
@@ -27,7 +27,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Verb {
-    /// Builds the component and the reference host: target/component/edictum-decider.wasm, target/release/edictum-host
+    /// Builds the components and the reference host: target/component/edictum-{decider,guard}.wasm, target/release/edictum-host
     Build,
     /// Builds, runs every test of every crate, the linters and the format check; ends with `N passed, N failed`
     Test,
@@ -56,7 +56,7 @@ enum Verb {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
-    /// Builds the component with cargo-component (0.21) instead, to the same file
+    /// Builds the decider with cargo-component (0.21) instead, to the same file
     Component,
     /// Writes docs/wit.md from the interface packages
     WitDoc {

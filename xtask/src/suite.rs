@@ -131,8 +131,11 @@ fn checks() -> Vec<Suite> {
         let host = ["--profile", "ci", "--all-targets", "--", "-D", "warnings"];
         suites.push(check("cargo clippy", run(cargo_building("clippy", &host)).map(|()| true)));
         let guest = ["--package", "edictum-guard", "--release", "--target", "wasm32-unknown-unknown"];
-        let guest = [&guest[..], &["--", "-D", "warnings"]].concat();
-        suites.push(check("cargo clippy (component)", run(cargo_building("clippy", &guest)).map(|()| true)));
+        for (world, features) in [("decider", &["--no-default-features"][..]), ("guard", &[])] {
+            let guest = [&guest[..], features, &["--", "-D", "warnings"]].concat();
+            let name = format!("cargo clippy ({world})");
+            suites.push(check(&name, run(cargo_building("clippy", &guest)).map(|()| true)));
+        }
     }
     suites
 }
