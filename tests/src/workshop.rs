@@ -102,9 +102,7 @@ pub fn has_cargo_component() -> bool {
     let version = Command::new("cargo").args(["component", "--version"]).output();
     version.is_ok_and(|output| {
         output.status.success()
-            && String::from_utf8_lossy(&output.stdout)
-                .split_whitespace()
-                .any(|word| word.starts_with(CARGO_COMPONENT))
+            && String::from_utf8_lossy(&output.stdout).split_whitespace().any(|word| word.starts_with(CARGO_COMPONENT))
     })
 }
 

@@ -75,11 +75,24 @@ fn fields(rules: &str, plugins: Value) -> Value {
     json!({ "guard": "g", "rulesets": [{ "name": "r", "yaml": rules }], "plugins": plugins })
 }
 
-/// The plugin with the operator `act`.
+/// Time for what is not about time: machines that test are busy.
+const PATIENT: u64 = 30_000;
+
+/// The hostile plugin, with time.
+fn configured(configuration: Value) -> Value {
+    json!({ "path": hostile(), "configuration": configuration, "deadline_ms": PATIENT })
+}
+
+/// The one with the operator `act`.
 fn acting(more: Value) -> Value {
-    let mut plugin = json!({ "path": hostile(), "configuration": { "operators": ["act"] } });
+    let mut plugin = configured(json!({ "operators": ["act"] }));
     plugin.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     plugin
+}
+
+/// With the deadline that plugins have when nobody says otherwise.
+fn hasty() -> Value {
+    json!({ "path": hostile(), "configuration": { "operators": ["act"] } })
 }
 
 /// Blocked because the plugin failed, which is named.
@@ -106,12 +119,10 @@ fn a_driver_says_that_it_has_plugins() {
 
 #[test]
 fn every_way_to_end_badly_blocks_that_call_names_the_plugin_and_leaves_the_next_one_alone() {
-    const ENDS: [(&str, &str); 9] = [
+    const ENDS: [(&str, &str); 7] = [
         ("trap", "it trapped: "),
         ("exit", "it trapped: "),
         ("recurse", "it trapped: "),
-        ("loop", "it gave no answer within 1s"),
-        ("sleep", "it gave no answer within 1s"),
         ("hog", "it needed more than 65536 KiB of memory"),
         ("fail", "told to fail with two lines"),
         ("fail at length", "xxxxxxxxxx"),
@@ -120,12 +131,9 @@ fn every_way_to_end_badly_blocks_that_call_names_the_plugin_and_leaves_the_next_
     let modes: Vec<_> = ENDS.iter().map(|(mode, _)| *mode).chain(["holds", "holds not"]).collect();
     let guarded = Guarded::open(&rules(&modes), json!([acting(json!({}))]));
     for (mode, because) in ENDS {
-        let since = Instant::now();
         let decision = guarded.act(mode, "x");
         is_named_fault(&decision, because);
         assert!(decision["error_detail"].as_str().unwrap().len() < 2000, "{mode}");
-        // The deadline is a second, and not that of callbacks, which is half a minute.
-        assert!(since.elapsed() < Duration::from_secs(20), "{mode}: {:?}", since.elapsed());
         is_fine(&guarded.act("holds not", "x"));
         fires(&guarded.act("holds", "x"));
     }
@@ -135,13 +143,26 @@ fn every_way_to_end_badly_blocks_that_call_names_the_plugin_and_leaves_the_next_
 }
 
 #[test]
+fn who_computes_or_sleeps_without_end_is_ended_at_the_deadline_of_a_second() {
+    let guarded = Guarded::open(&rules(&["loop", "sleep", "holds not"]), json!([hasty()]));
+    for mode in ["loop", "sleep"] {
+        let since = Instant::now();
+        is_named_fault(&guarded.act(mode, "x"), "it gave no answer within 1s");
+        // Not before its time, and not only when callbacks are given up, after half a minute.
+        let took = since.elapsed();
+        assert!(took > Duration::from_millis(900) && took < Duration::from_secs(25), "{mode}: {took:?}");
+        is_fine(&guarded.act("holds not", "x"));
+    }
+}
+
+#[test]
 fn a_hundred_calls_beside_faults_are_undisturbed() {
     const CROWD: usize = 100;
     let modes = ["trap", "loop", "hog", "holds not", "holds"];
-    let other = json!({ "path": hostile(), "configuration": { "name": "other", "operators": ["act_too"] } });
+    let other = configured(json!({ "name": "other", "operators": ["act_too"] }));
     let rules = rules(&modes)
         + "  - {id: other, type: pre, tool: other, when: {args.value: {act_too: holds not}}, then: {action: block, message: fired}}\n";
-    let guarded = Guarded::open(&rules, json!([acting(json!({})), other]));
+    let guarded = Guarded::open(&rules, json!([acting(json!({ "deadline_ms": 3000 })), other]));
     let mut faults = Vec::new();
     let mut crowd = Vec::new();
     for index in 0..CROWD {
@@ -234,13 +255,13 @@ fn what_was_granted_is_there_and_nothing_beside_it() {
 
 #[test]
 fn limits_can_be_chosen() {
-    let rules = rules(&["slow", "hog", "holds not"]);
-    let short = Guarded::open(&rules, json!([acting(json!({ "deadline_ms": 100, "memory_bytes": 8 << 20 }))]));
-    is_named_fault(&short.act("slow", ""), "it gave no answer within 100ms");
-    is_named_fault(&short.act("hog", ""), "it needed more than 8192 KiB of memory");
+    let rules = rules(&["slow", "sleep", "hog", "holds not"]);
+    let short = Guarded::open(&rules, json!([acting(json!({ "deadline_ms": 600 }))]));
+    is_named_fault(&short.act("sleep", ""), "it gave no answer within 600ms");
     is_fine(&short.act("holds not", ""));
-    let long = Guarded::open(&rules, json!([acting(json!({ "deadline_ms": 30_000, "instances": 1 }))]));
+    let long = Guarded::open(&rules, json!([acting(json!({ "instances": 1, "memory_bytes": 8 << 20 }))]));
     fires(&long.act("slow", ""));
+    is_named_fault(&long.act("hog", ""), "it needed more than 8192 KiB of memory");
     // With one instance they answer one after the other, and each has its time.
     let sent: Vec<_> = (0..4).map(|index| long.send(&format!("s{index}"), "slow", json!({ "value": "" }))).collect();
     for pending in sent {
@@ -252,7 +273,7 @@ fn limits_can_be_chosen() {
 fn selectors_give_maps_and_whatever_else_they_give_is_a_fault() {
     let rules = "apiVersion: edictum/v1\nkind: Ruleset\nmetadata: {name: t}\ndefaults: {mode: enforce}\nrules:\n\
         \x20 - {id: r, type: pre, tool: t, when: {own.found: {equals: true}}, then: {action: block, message: fired}}\n";
-    let plugin = json!({ "path": hostile(), "configuration": { "selectors": ["own"] } });
+    let plugin = configured(json!({ "selectors": ["own"] }));
     let guarded = Guarded::open(rules, json!([plugin]));
     let begin = |mode: &str| guarded.begin("t", json!({ "mode": mode }));
     for (mode, because) in [
@@ -270,7 +291,7 @@ fn selectors_give_maps_and_whatever_else_they_give_is_a_fault() {
 
 #[test]
 fn hooks_pass_skip_refuse_and_fail() {
-    let plugin = json!({ "path": hostile(), "configuration": { "hooks": ["look"] } });
+    let plugin = configured(json!({ "hooks": ["look"] }));
     let guarded = Guarded::open(&rules(&[]), json!([plugin]));
     let begin = |mode: &str| guarded.begin("t", json!({ "mode": mode }));
     is_fine(&begin("holds"));
@@ -279,7 +300,7 @@ fn hooks_pass_skip_refuse_and_fail() {
     assert_eq!(refused["action"], "block");
     assert_eq!((&refused["decision_name"], &refused["reason"]), (&json!("look"), &json!("not so")));
     assert_eq!(refused["policy_error"], false);
-    for mode in ["trap", "loop", "fail"] {
+    for mode in ["trap", "hog", "fail"] {
         let decision = begin(mode);
         is_named_fault(&decision, "");
         assert_eq!(decision["decision_name"], "look");
@@ -311,7 +332,8 @@ fn success_checks_and_principals_come_from_a_plugin() {
         assert_eq!(decision["decision_source"], "principal");
     }
     is_fine(&guarded.begin("t", json!({})));
-    for (output, success) in [("holds", true), ("holds not", false), ("trap", false), ("fail", false), ("holds", true)] {
+    for (output, success) in [("holds", true), ("holds not", false), ("trap", false), ("fail", false), ("holds", true)]
+    {
         let call_id = begin("sre")["call_id"].clone();
         let end = guarded.driver.ask("finish", json!({ "guard": "g", "call_id": call_id, "result": output })).unwrap();
         assert_eq!(end["success"], success, "{output}");
@@ -321,7 +343,7 @@ fn success_checks_and_principals_come_from_a_plugin() {
 /// With every interface, and a folder for its decision log.
 fn complete(log: &Path) -> Value {
     let grants = json!({ "folders": [{ "host": log, "plugin": "/log", "write": true }] });
-    json!({ "path": everything(), "configuration": { "name": "hostile" }, "grants": grants })
+    json!({ "path": everything(), "configuration": { "name": "hostile" }, "grants": grants, "deadline_ms": PATIENT })
 }
 
 #[test]
@@ -353,8 +375,7 @@ fn what_is_no_plugin_is_refused_by_name_and_the_driver_goes_on() {
         json!(folder.path().join(name))
     };
     let mistyped = built("tests/plugins/hostile", "hostile", "mistyped").unwrap_or_else(|why| panic!("{why}"));
-    let describes = |mode: &str| json!({ "path": hostile(), "configuration": { "describe": mode } });
-    let configured = |configuration: Value| json!({ "path": hostile(), "configuration": configuration });
+    let describes = |mode: &str| configured(json!({ "describe": mode }));
     let cases = [
         (json!(folder.path().join("nowhere.wasm")), "the file cannot be read"),
         (json!(folder.path()), "the file cannot be read"),
@@ -367,7 +388,7 @@ fn what_is_no_plugin_is_refused_by_name_and_the_driver_goes_on() {
         (json!(mistyped), "its functions are not those of the WIT"),
         (describes("fail"), "it does not want to be loaded: told to fail with two lines"),
         (describes("trap"), "it trapped"),
-        (describes("loop"), "it gave no answer within 1s"),
+        (json!({ "path": hostile(), "configuration": { "describe": "loop" } }), "it gave no answer within 1s"),
         (describes("hog"), "it needed more than 65536 KiB of memory"),
         (configured(json!({ "name": "" })), "it has no name"),
         (configured(json!({ "name": "two\nlines" })), "control characters"),
@@ -377,7 +398,10 @@ fn what_is_no_plugin_is_refused_by_name_and_the_driver_goes_on() {
         (configured(json!({ "operators": ["equals"] })), "`equals` is a built-in operator"),
         (configured(json!({ "selectors": ["args"] })), "args"),
         (json!({ "path": hostile(), "memory_bytes": 1000 }), "it needed more than 0 KiB of memory"),
-        (json!({ "path": hostile(), "grants": { "folders": [{ "host": "/nowhere/at/all", "plugin": "/" }] } }), "No such file"),
+        (
+            json!({ "path": hostile(), "grants": { "folders": [{ "host": "/nowhere/at/all", "plugin": "/" }] } }),
+            "what was granted to it cannot be had",
+        ),
         (json!({ "path": hostile(), "grants": { "network": true } }), "unknown field"),
         (json!({ "file": hostile() }), "unknown field `file`"),
         (json!(5), "plugins: "),
@@ -396,7 +420,7 @@ fn no_two_plugins_answer_the_same_question() {
     let plugin = |name: &str, has: Value| {
         let mut configuration = json!({ "name": name });
         configuration.as_object_mut().unwrap().extend(has.as_object().unwrap().clone());
-        json!({ "path": hostile(), "configuration": configuration })
+        configured(configuration)
     };
     let driver = Driver::start().unwrap();
     for (kind, what) in [("operators", "operator"), ("selectors", "selector"), ("hooks", "hook")] {
@@ -426,9 +450,11 @@ fn the_verbs_take_plugins() {
     let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
     write("rules.yaml", &rules(&["holds", "holds not", "trap", "print a line"]));
     write("configuration.json", r#"{"operators": ["act"]}"#);
-    let settings = json!({ "path": hostile(), "configuration": { "operators": ["act"] }, "deadline_ms": 5000 });
-    write("settings.json", &settings.to_string());
-    write("calls.jsonl", "{\"tool\":\"holds-not\",\"args\":{\"value\":1}}\n{\"tool\":\"trap\",\"args\":{\"value\":1}}\n");
+    write("settings.json", &acting(json!({})).to_string());
+    write(
+        "calls.jsonl",
+        "{\"tool\":\"holds-not\",\"args\":{\"value\":1}}\n{\"tool\":\"trap\",\"args\":{\"value\":1}}\n",
+    );
     let run = |line: &str| {
         let line = line.replace("PLUGIN", &format!("--plugin {}=configuration.json", hostile().display()));
         let output = workshop::run(folder.path(), &format!("EDICTUM_LOG=info edictum-host {line}")).unwrap();
@@ -438,9 +464,9 @@ fn the_verbs_take_plugins() {
     let (code, said, _) = run("validate rules.yaml");
     assert!(code == 1 && said.contains("act"), "{said}");
     assert_eq!(run("validate rules.yaml PLUGIN").0, 0);
-    let check = |plugin: &str, tool: &str| run(&format!(
-        "check --rules rules.yaml {plugin} '{{\"tool\":\"{tool}\",\"args\":{{\"value\":1}}}}'"
-    ));
+    let check = |plugin: &str, tool: &str| {
+        run(&format!("check --rules rules.yaml {plugin} '{{\"tool\":\"{tool}\",\"args\":{{\"value\":1}}}}'"))
+    };
     assert_eq!(check("PLUGIN", "holds-not").0, 0);
     assert_eq!(check("PLUGIN", "holds").0, 1);
     assert_eq!(check("--plugin @settings.json", "holds").0, 1);
@@ -464,7 +490,10 @@ fn the_verbs_take_plugins() {
         assert!(code == 2 && said.contains(because), "{arguments}: {said}");
     }
     let (code, said, _) = run(&format!("plugin inspect {}=configuration.json", hostile().display()));
-    assert_eq!((code, said.as_str()), (0, "hostile 0.1.0\n  exports    operators, selectors, hooks\n  operators  act\n"));
+    assert_eq!(
+        (code, said.as_str()),
+        (0, "hostile 0.1.0\n  exports    operators, selectors, hooks\n  operators  act\n")
+    );
 }
 
 #[test]
@@ -472,7 +501,7 @@ fn a_closed_guard_can_be_opened_again_with_the_same_plugin() {
     let copy = Copy::empty().unwrap();
     let plugin = copy.path().join("plugin.wasm");
     fs::copy(hostile(), &plugin).unwrap();
-    let plugins = json!([{ "path": plugin, "configuration": { "operators": ["act"] } }]);
+    let plugins = json!([{ "path": plugin, "configuration": { "operators": ["act"] }, "deadline_ms": PATIENT }]);
     let guarded = Guarded::open(&rules(&["holds", "trap"]), plugins.clone());
     for _ in 0..3 {
         fires(&guarded.act("holds", ""));
