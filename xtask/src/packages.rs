@@ -1,12 +1,25 @@
-//! Programs that tests need and cargo does not bring: a browser for the page of `edictum-host serve`.
+//! Programs that tests need and cargo does not bring: a browser for the page of `edictum-host serve`, and the targets that
+//! plugins are built for.
 
 use std::env;
 use std::process::Command;
 
-use crate::shell::{answer, run, step};
+use crate::component;
+use crate::shell::{Outcome, answer, run, step};
 
 /// Told to the tests of the page when there is no browser, and none could be installed: they are not run then.
 pub const NO_BROWSER: &str = "EDICTUM_NO_BROWSER";
+
+/// What plugins need to be built with cargo, and whether they can be built with cargo-component, too. That is not installed:
+/// it takes six minutes.
+pub fn plugins() -> Outcome<bool> {
+    component::install_target("wasm32-wasip2")?;
+    if !component::has_cargo_component() {
+        return Ok(false);
+    }
+    // What it builds for when it is told nothing.
+    component::install_target("wasm32-wasip1").map(|()| true)
+}
 
 /// Whether Chromium and its driver are there. Where they are missing, Debian's packages are installed, if we may.
 pub fn browser() -> bool {
