@@ -275,7 +275,7 @@ func TestSources(t *testing.T) {
 
 func TestOptionsReachTheEngine(t *testing.T) {
 	guard := opened(t, FromYAMLString(rules), WithMode("observe"), WithEnvironment("staging"), WithLimits(Limits{MaxAttempts: 2}),
-		WithTools(map[string]Tool{"Bash": {SideEffect: "read"}}), WithEnv(map[string]string{"A": "b"}), WithAgentID("me"),
+		WithTools(map[string]Tool{"Fetch": {SideEffect: "read"}}), WithEnv(map[string]string{"A": "b"}), WithAgentID("me"),
 		WithPrincipal(Principal{Role: "dev", Claims: map[string]any{"n": json.Number("1.0")}}), WithName("named"), WithOption("detail", "fired"))
 	decision, err := guard.Begin(t.Context(), bash("rm"))
 	if err != nil || !decision.Allowed() || !decision.Observed {
@@ -285,10 +285,13 @@ func TestOptionsReachTheEngine(t *testing.T) {
 	if err != nil || len(events) == 0 {
 		t.Fatalf("%v", err)
 	}
-	for _, part := range []string{`"environment":"staging"`, `"agent_id":"me"`, `"role":"dev"`, `"n":1.0`, `"mode":"observe"`, `"side_effect":"read"`} {
+	for _, part := range []string{`"environment":"staging"`, `"agent_id":"me"`, `"role":"dev"`, `"n":1.0`, `"mode":"observe"`} {
 		if !strings.Contains(string(events[0]), part) {
 			t.Errorf("%s lacks %s", events[0], part)
 		}
+	}
+	if !strings.Contains(string(guard.Summary()), `"Fetch":{"side_effect":"read"`) {
+		t.Errorf("%s", guard.Summary())
 	}
 	if err := guard.SetPrincipal(&Principal{Role: "boss"}); err != nil {
 		t.Error(err)
@@ -672,7 +675,7 @@ apiVersion: edictum/v1
 kind: Workflow
 metadata: {name: w}
 stages:
-  - {id: read, tools: [Read]}
+  - {id: read, tools: [Read], exit: [{condition: file_read("spec.md"), message: read it}]}
   - {id: change, entry: [{condition: stage_complete("read")}], tools: [Edit]}
 `
 
@@ -703,14 +706,14 @@ func TestAWorkflowLivesInAStoreThatOthersMayShare(t *testing.T) {
 	}
 	workflow := two.Session("s").Workflow()
 	state, err := workflow.State(t.Context())
-	if err != nil || !strings.Contains(string(state), `"active_stage":"change"`) {
+	if err != nil || !strings.Contains(string(state), `"active_stage": "change"`) {
 		t.Errorf("%s %v", state, err)
 	}
 	reset, err := workflow.Reset(t.Context(), "")
-	if err != nil || !strings.Contains(string(reset), `"active_stage":"read"`) {
+	if err != nil || !strings.Contains(string(reset), `"active_stage": "read"`) {
 		t.Errorf("%s %v", reset, err)
 	}
-	if loaded, err := workflow.Load(t.Context(), state); err != nil || !strings.Contains(string(loaded), `"active_stage":"change"`) {
+	if loaded, err := workflow.Load(t.Context(), state); err != nil || !strings.Contains(string(loaded), `"active_stage": "change"`) {
 		t.Errorf("%s %v", loaded, err)
 	}
 	if _, err := workflow.Approve(t.Context(), "nowhere"); err == nil {
