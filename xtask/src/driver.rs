@@ -6,6 +6,7 @@ use clap::ValueEnum;
 
 use crate::End;
 use crate::build;
+use crate::golang;
 use crate::shell::{Outcome, become_program};
 
 /// Hosts that have a driver.
@@ -13,13 +14,20 @@ use crate::shell::{Outcome, become_program};
 pub enum Language {
     /// The reference host
     Rust,
+    /// The Go module over libedictum
+    Go,
 }
 
 /// Builds what the driver needs, saying so on stderr, then becomes it.
 pub fn start(language: Language, arguments: &[String]) -> Outcome<End> {
     let mut driver = match language {
-        Language::Rust => Command::new(build::everything()?),
+        Language::Rust => {
+            let mut host = Command::new(build::everything()?);
+            host.arg("driver");
+            host
+        }
+        Language::Go => Command::new(golang::driver()?),
     };
-    driver.arg("driver").args(arguments);
+    driver.args(arguments);
     Err(become_program(driver))
 }

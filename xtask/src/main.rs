@@ -4,12 +4,13 @@
 //! Each verb installs what it lacks and then does its job, on a fresh machine too. Progress goes to stderr, results to
 //! stdout. Exit code 0: done, 1: findings (failed tests, a stale page), 2: it could not be done.
 //!
-//! [`component`] makes the component, [`build`] that and the host, [`libedictum`] the host for C, [`suite`] tests everything, [`packages`] installs what
+//! [`component`] makes the component, [`build`] that and the host, [`libedictum`] the host for C, [`golang`] what is in Go, [`suite`] tests everything, [`packages`] installs what
 //! tests need, [`wit`] reads the interface packages, [`shell`] runs other programs.
 
 mod build;
 mod component;
 mod driver;
+mod golang;
 mod libedictum;
 mod packages;
 mod shell;

@@ -5,7 +5,7 @@ use std::io::{self, BufRead as _, BufReader};
 use std::process::Stdio;
 
 use crate::shell::{Outcome, answer, cargo, cargo_building, name, run, step};
-use crate::{End, build, libedictum, packages, wit};
+use crate::{End, build, golang, libedictum, packages, wit};
 
 /// Runs everything, prints what came of it, and says whether all is well.
 pub fn test() -> Outcome<End> {
@@ -13,6 +13,10 @@ pub fn test() -> Outcome<End> {
     let browser = packages::browser();
     step("tests");
     let mut suites = cargo_test(browser)?;
+    let go = packages::go();
+    if go {
+        suites.extend(golang::test());
+    }
     step("format, lints, generated pages");
     suites.extend(checks());
 
@@ -25,16 +29,19 @@ pub fn test() -> Outcome<End> {
     if !browser {
         println!("not run: the tests of the page (no Chromium)");
     }
+    if !go {
+        println!("not run: the tests of the Go module (no Go)");
+    }
     println!("{passed} passed, {failed} failed");
     Ok(if failed == 0 { End::Good } else { End::Findings })
 }
 
 /// What one test binary, or one check, came to.
 #[derive(Debug, PartialEq, Eq)]
-struct Suite {
-    name: String,
-    passed: u64,
-    failed: u64,
+pub struct Suite {
+    pub name: String,
+    pub passed: u64,
+    pub failed: u64,
 }
 
 /// Runs the tests of the workspace; what they print goes on to stderr.
@@ -146,7 +153,8 @@ fn installed(subcommand: &str) -> bool {
     there
 }
 
-fn check(name: &str, outcome: Outcome<bool>) -> Suite {
+/// A check as a suite of one.
+pub fn check(name: &str, outcome: Outcome<bool>) -> Suite {
     let good = outcome.unwrap_or_else(|trouble| {
         eprintln!("{trouble}");
         false
