@@ -9,15 +9,17 @@ use edictum_engine::diagnostics::{Diagnostic, Severity};
 use edictum_engine::documents::Document;
 use edictum_engine::policy;
 
-const PAGES: [&str; 8] = [
+const PAGES: [&str; 10] = [
     "README.md",
     "ARCHITECTURE.md",
     "CHANGELOG.md",
     "DIVERGENCES.md",
     "docs/driver.md",
     "docs/host.md",
+    "docs/libedictum.md",
     "docs/serve.md",
     "docs/wit.md",
+    "examples/go/README.md",
 ];
 
 fn root() -> PathBuf {
