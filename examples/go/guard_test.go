@@ -788,6 +788,25 @@ func TestCloseWhileOthersCall(t *testing.T) {
 	}
 }
 
+// The library has handlers for the signals of faults; those of Go's own come to Go all the same.
+func TestFaultsOfGoStayGosOwn(t *testing.T) {
+	guard := opened(t, FromYAMLString(rules))
+	for range 3 {
+		if _, err := guard.Evaluate(t.Context(), bash("ls")); err != nil {
+			t.Fatal(err)
+		}
+		func() {
+			defer func() {
+				if err, ok := recover().(runtime.Error); !ok || !strings.Contains(err.Error(), "nil pointer") {
+					t.Errorf("%v", err)
+				}
+			}()
+			var nobody *Principal
+			_ = nobody.Role
+		}()
+	}
+}
+
 func TestSignatures(t *testing.T) {
 	host, err := DefaultHost()
 	if err != nil {

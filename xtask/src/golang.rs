@@ -1,14 +1,18 @@
 //! The Go module over libedictum: its driver and its tests.
 
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::libedictum;
-use crate::packages;
 use crate::shell::{Outcome, answer, name, root, run, step, target};
 use crate::suite::{Suite, check};
+use crate::{End, libedictum, packages};
 
 const MODULE: &str = "examples/go";
+
+const NAME: &str = "github.com/edictum/edictum-guard-go";
+
+const VERSION: &str = concat!("v", env!("CARGO_PKG_VERSION"));
 
 /// Go in the folder of the module. `cgo` has to be on: it is off where Go finds no C compiler.
 fn go(arguments: &[&str]) -> Command {
@@ -31,6 +35,61 @@ pub fn driver() -> Outcome<PathBuf> {
     Ok(driver)
 }
 
+/// Where the module is put for others.
+fn proxy() -> PathBuf {
+    target().join("dist").join("go")
+}
+
+/// Makes a module proxy in a folder, with the module and its library.
+pub fn dist() -> Outcome<End> {
+    if !packages::go() {
+        return Err("Go is not there, or too old".to_owned());
+    }
+    libedictum::build(true)?;
+    pack()?;
+    step(&format!("dist-go: {}", proxy().display()));
+    Ok(End::Good)
+}
+
+fn pack() -> Outcome<()> {
+    let mut pack = go(&["run", "./internal/pack", "-version", VERSION, "-license"]);
+    pack.arg(root().join("LICENSE")).arg("-to").arg(proxy());
+    run(pack)
+}
+
+/// Installs the packed module into an empty project, with nothing but Go and a C compiler on the path, and runs the quick
+/// start there.
+fn installed() -> Outcome<bool> {
+    pack()?;
+    let folder = target().join("go").join("installed");
+    // The modules of an earlier run would be taken for this one's.
+    let _ = fs::remove_dir_all(&folder);
+    let (project, quick_start) = (folder.join("project"), root().join(MODULE).join("testdata/quickstart"));
+    fs::create_dir_all(&project)
+        .and_then(|()| fs::copy(quick_start.join("main.go"), project.join("main.go")))
+        .map_err(|error| format!("cannot make `{}`: {error}", project.display()))?;
+    let go_root = answer(go(&["env", "GOROOT"])).ok_or("Go has no root")?;
+    let here = |arguments: &[&str]| {
+        let mut command = Command::new(Path::new(&go_root).join("bin").join(packages::GO));
+        command.current_dir(&project).args(arguments);
+        command.env("PATH", format!("{go_root}/bin:/usr/bin:/bin")).env("CGO_ENABLED", "1");
+        command
+            .env("GOPROXY", format!("file://{}", proxy().display()))
+            .env("GONOSUMDB", NAME)
+            .env("GOTOOLCHAIN", "local");
+        command.env("GOFLAGS", "-mod=mod -modcacherw").env("GOMODCACHE", folder.join("modules"));
+        command
+    };
+    run(here(&["mod", "init", "example.com/project"]))?;
+    run(here(&["get", &format!("{NAME}@{VERSION}")]))?;
+    let printed = answer(here(&["run", "."])).ok_or("the quick start fails")?;
+    let expected = fs::read_to_string(quick_start.join("expected.txt")).map_err(|error| error.to_string())?;
+    if printed != expected.trim_end() {
+        eprintln!("the quick start prints:\n{printed}\nexpected:\n{expected}");
+    }
+    Ok(printed == expected.trim_end())
+}
+
 /// The module's tests, with the race detector, and its checks.
 pub fn test() -> Vec<Suite> {
     step("Go");
@@ -43,7 +102,13 @@ pub fn test() -> Vec<Suite> {
         files.lines().for_each(|file| eprintln!("not formatted: {MODULE}/{file}"));
         files.is_empty()
     });
-    vec![tested(), check("gofmt", formatted), check("go vet", run(go(&["vet", "./..."])).map(|()| true))]
+    let vetted = run(go(&["vet", "./..."])).map(|()| true);
+    vec![
+        tested(),
+        check("gofmt", formatted),
+        check("go vet", vetted),
+        check("the Go module installs, and its quick start runs", installed()),
+    ]
 }
 
 fn tested() -> Suite {
