@@ -3,7 +3,7 @@
 //!
 //! [`serve`] reads lines, a [`Driver`] keeps their order; [`protocol`] is the envelope; [`session`] is what a driver has
 //! open; [`lanes`] keeps the requests of one session in order when they run at the same time. Each operation is in the file
-//! of its kind: [`documents`], [`open`], [`calls`], [`state`]. [`Service`] performs them one by one, without lines.
+//! of its kind: [`documents`], [`open`], [`server`], [`calls`], [`state`]. [`Service`] performs them one by one, without lines.
 //!
 //! Texts of calls, outputs and results go to the engine and come back as they are: nothing parses and prints them again.
 
@@ -12,6 +12,7 @@ mod documents;
 mod lanes;
 mod open;
 mod protocol;
+mod server;
 mod service;
 mod session;
 mod state;
@@ -184,9 +185,9 @@ async fn perform(session: &Session, request: &Request) -> Result<Reply, Refusal>
         "counters" => state::counters(session, request).await,
         "events" => state::events(session, request),
         "workflow" => state::workflow(session, request).await,
-        "open_server" | "health" | "flush" => {
-            Err(Refusal::unsupported(format!("this host has no operation `{}` yet", request.op)))
-        }
+        "open_server" => server::open(session, request).await,
+        "health" => server::health(session, request).await,
+        "flush" => server::flush(session, request).await,
         other => Err(Refusal::bad_request(format!("there is no operation `{other}`"))),
     };
     result.map(Reply::Now)

@@ -4,15 +4,18 @@
 //! Each verb installs what it lacks and then does its job, on a fresh machine too. Progress goes to stderr, results to
 //! stdout. Exit code 0: done, 1: findings (failed tests, a stale page), 2: it could not be done.
 //!
-//! [`component`] makes the component, [`build`] that and the host, [`libedictum`] the host for C, [`golang`] what is in Go, [`suite`] tests everything, [`packages`] installs what
-//! tests need, [`wit`] reads the interface packages, [`shell`] runs other programs.
+//! [`component`] makes the components, [`build`] those and the host, [`libedictum`] the host for C, [`golang`] the Go
+//! module, [`node`] the npm package, [`python`] an environment for the Python host, [`suite`] tests everything, [`packages`]
+//! installs what tests need, [`wit`] reads the interface packages, [`shell`] runs other programs.
 
 mod build;
 mod component;
 mod driver;
 mod golang;
 mod libedictum;
+mod node;
 mod packages;
+mod python;
 mod shell;
 mod suite;
 mod wit;
@@ -30,7 +33,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Verb {
-    /// Builds the component and the reference host: target/component/edictum-decider.wasm, target/release/edictum-host
+    /// Builds the components and the reference host: target/component/edictum-{decider,guard}.wasm, target/release/edictum-host
     Build,
     /// Builds, runs every test of every crate, the linters and the format check; ends with `N passed, N failed`
     Test,
@@ -59,7 +62,7 @@ enum Verb {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
-    /// Builds the component with cargo-component (0.21) instead, to the same file
+    /// Builds the decider with cargo-component (0.21) instead, to the same file
     Component,
     /// Builds libedictum, the host for programs that call C: target/libedictum/{libedictum.so,edictum.h}
     Libedictum {

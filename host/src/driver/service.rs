@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::protocol::{Refusal, Request};
 use super::session::{Open, Session};
-use super::{Reply, open, perform};
+use super::{Reply, open, perform, server};
 use crate::guard::{Guard, GuardBuilder};
 use crate::host::Host;
 
@@ -69,6 +69,7 @@ impl Service {
         let request = Request::new(op, fields.to_owned());
         let (opened, open) = match op {
             "open" => open::make(&self.session, &request, prepare).await?,
+            "open_server" => server::make(&self.session, &request, prepare).await?,
             other => return Err(Refusal::unsupported(format!("this host has no operation `{other}` yet"))),
         };
         Ok(self.serve(opened, open))

@@ -3,9 +3,9 @@
 use tokio::select;
 
 use super::Guard;
-use crate::bindings::decide::{Action, ApprovalOutcome, ApprovalVerdict};
+use crate::bindings::decide::{Action, ApprovalVerdict};
 use crate::call::{CallRequest, member};
-use crate::callback::{ApprovalRequest, answered};
+use crate::callback::{ApprovalRequest, answered, nobody_says};
 use crate::decision::{Conclusion, Decision, ToolOutcome};
 use crate::error::Error;
 
@@ -75,14 +75,7 @@ impl Guard {
         };
         let outcome = outcome.unwrap_or_else(|reason| {
             tracing::error!(guard = self.name(), call_id, reason, "nobody can be asked for an approval");
-            ApprovalOutcome {
-                verdict: ApprovalVerdict::Unreachable,
-                approval_id: None,
-                approver: None,
-                reason: None,
-                decided_at: None,
-                decided_via: None,
-            }
+            nobody_says(ApprovalVerdict::Unreachable)
         });
         match self.settle(call_id, outcome).await {
             Err(Error::NotFound(_) | Error::Conflict(_)) => settled.await,
