@@ -1,5 +1,5 @@
-//! Programs that tests need and cargo does not bring: a browser for the page of `edictum-host serve`, and the targets that
-//! plugins are built for.
+//! Programs that tests need and cargo does not bring: a browser for the page of `edictum-host serve`, Go, and the targets
+//! that plugins are built for.
 
 use std::env;
 use std::process::Command;
@@ -49,6 +49,37 @@ fn starts() -> bool {
         eprintln!("the tests of the page are NOT run: Chromium is there and does not start");
     }
     starts
+}
+
+/// Go, and its formatter.
+pub const GO: &str = "go";
+pub const GOFMT: &str = "gofmt";
+
+/// The line of Go that the module needs.
+const GO_LINE: u32 = 24;
+
+/// Whether Go is there, and young enough. Where it is missing, Debian's package is installed, if we may.
+pub fn go() -> bool {
+    let line = || {
+        let version = answer(program(GO, &["env", "GOVERSION"]))?;
+        version.strip_prefix("go1.")?.split('.').next()?.parse::<u32>().ok()
+    };
+    if line().is_none() {
+        step("packages: golang-go");
+        let installed = run(as_root(&["apt-get", "-q", "update"]))
+            .and_then(|()| run(as_root(&["apt-get", "-q", "install", "-y", "--no-install-recommends", "golang-go"])));
+        if let Err(reason) = installed {
+            eprintln!("nothing in Go is run: there is no Go, and it cannot be installed: {reason}");
+        }
+    }
+    match line() {
+        Some(line) if line >= GO_LINE => true,
+        Some(line) => {
+            eprintln!("nothing in Go is run: it needs Go 1.{GO_LINE}, and there is 1.{line}");
+            false
+        }
+        None => false,
+    }
 }
 
 fn program(name: &str, arguments: &[&str]) -> Command {
