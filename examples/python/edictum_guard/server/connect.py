@@ -55,7 +55,7 @@ async def connect(kind: type[Edictum], server: ServerSettings, settings: Setting
     """Makes the parts, waits for the first rules, and makes the guard of them."""
     if not server.auto_watch and server.bundle_name is None:
         raise EdictumConfigError("without `auto_watch` the server cannot assign a ruleset: give `bundle_name`")
-    host = settings.host or await asyncio.to_thread(Host.default)
+    host: Host = settings.host or await asyncio.to_thread(Host.default)
     connection = await host.loop.thread(lambda: _connection(server, settings, host))
     guard = kind.__new__(kind)
 
