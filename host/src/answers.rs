@@ -11,6 +11,7 @@ use tokio::time::timeout;
 use crate::bindings::decide::{Answer, CommandLine, HookCall, OperatorCall, Phase, Question, SelectorQuery, Verdict};
 use crate::callback::{Answered, Callbacks, SelectorCall, answered};
 use crate::clock::Timestamp;
+use crate::connect::{Connections, ServerSessions};
 use crate::links;
 use crate::process;
 use crate::store::{Operation, Store, Visit};
@@ -24,6 +25,10 @@ pub(crate) struct Respondent<'r> {
     pub callbacks: &'r Callbacks,
     pub deadline: Duration,
     pub store: &'r Arc<dyn Store>,
+    /// A server that has the sessions instead of the store.
+    pub sessions: Option<&'r Arc<ServerSessions>>,
+    /// Keys that no command may see.
+    pub credentials: &'r Connections,
     pub session: &'r str,
     pub session_ttl_ms: u64,
     pub now: Timestamp,
@@ -81,6 +86,12 @@ impl Respondent<'_> {
     }
 
     fn session(&self, operations: Vec<Operation>) -> Asked {
+        if let Some(sessions) = self.sessions {
+            let sessions = Arc::clone(sessions);
+            let performed =
+                async move { sessions.perform(operations).await.map_or_else(Answer::Failed, Answer::Session) };
+            return Asked::Waiting(self.runtime.spawn(performed));
+        }
         let store = Arc::clone(self.store);
         let session = self.session.to_owned();
         let (now, expires) = (self.now, self.now.saturating_add(self.session_ttl_ms));
@@ -123,7 +134,7 @@ impl Respondent<'_> {
     }
 
     fn command(&self, command: CommandLine) -> Asked {
-        let running = process::run(command, self.cwd.map(str::to_owned));
+        let running = process::run(command, self.cwd.map(str::to_owned), self.credentials.keys());
         Asked::Command(Running(self.runtime.spawn(async { Answer::Command(running.await) })))
     }
 

@@ -92,7 +92,7 @@ impl<'g> Blocking<'g> {
     }
 
     /// See [`Guard::close`].
-    pub fn close(self) {
-        self.wait(self.guard.close());
+    pub fn close(self) -> u64 {
+        self.wait(self.guard.close())
     }
 }

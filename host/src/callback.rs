@@ -108,6 +108,54 @@ pub struct ApprovalRequest {
     pub approval: String,
 }
 
+/// An outcome that nobody has given a reason for.
+pub(crate) fn nobody_says(verdict: ApprovalVerdict) -> ApprovalOutcome {
+    ApprovalOutcome { verdict, approval_id: None, approver: None, reason: None, decided_at: None, decided_via: None }
+}
+
+/// Something that went wrong beside decisions: with the server, the store, or the decision log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trouble {
+    /// Stable.
+    pub code: String,
+    /// For people; redacted.
+    pub message: String,
+}
+
+/// A function of the program's that is told of something, in the middle of a step: it should be quick. A panic in it
+/// changes nothing.
+pub struct Observer<T>(Arc<dyn Fn(&T) + Send + Sync>);
+
+impl<T> Observer<T> {
+    /// Told with a reference.
+    pub fn new(function: impl Fn(&T) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(function))
+    }
+
+    pub(crate) fn tell(&self, what: &T) {
+        told(|| (self.0)(what));
+    }
+}
+
+/// Tells a function of the program's. A panic in it changes nothing.
+pub(crate) fn told(tell: impl FnOnce()) {
+    if std::panic::catch_unwind(std::panic::AssertUnwindSafe(tell)).is_err() {
+        tracing::error!("a callback that was told of something panicked");
+    }
+}
+
+impl<T> Clone for Observer<T> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<T> fmt::Debug for Observer<T> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Observer")
+    }
+}
+
 /// Everything that a program answers for one guard.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Callbacks {
@@ -117,4 +165,5 @@ pub(crate) struct Callbacks {
     pub success_check: Option<Callback<HookCall, bool>>,
     pub principal_resolver: Option<Callback<String, Option<String>>>,
     pub approver: Option<Callback<ApprovalRequest, ApprovalOutcome>>,
+    pub on_error: Option<Observer<Trouble>>,
 }

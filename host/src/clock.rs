@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 /// Milliseconds since 1970-01-01T00:00:00Z.
 pub type Timestamp = u64;
@@ -16,7 +16,10 @@ pub const LATEST: Timestamp = 253_402_300_800_000;
 #[derive(Debug, Default)]
 pub struct Clock {
     offset_ms: AtomicI64,
+    /// For the timers.
     changed: Notify,
+    /// For everybody else.
+    moved: watch::Sender<()>,
 }
 
 impl Clock {
@@ -31,6 +34,7 @@ impl Clock {
         let offset = i64::try_from(now.min(LATEST)).unwrap_or(i64::MAX) - i64::try_from(system()).unwrap_or(i64::MAX);
         self.offset_ms.store(offset, Ordering::Relaxed);
         self.changed.notify_one();
+        self.moved.send_replace(());
     }
 
     /// Waits until `deadline` (none: for ever), or until the clock is set or [`Clock::nudge`] is called. Needs a tokio
@@ -41,6 +45,24 @@ impl Clock {
         tokio::select! {
             () = tokio::time::sleep(wait) => {}
             () = self.changed.notified() => {}
+        }
+    }
+
+    /// Waits until it is `deadline` (none: for ever), however the clock gets there. For any number of waiters. Needs a tokio
+    /// context.
+    pub(crate) async fn wait_until(&self, deadline: Option<Timestamp>) {
+        let Some(deadline) = deadline else { return std::future::pending().await };
+        let mut moved = self.moved.subscribe();
+        loop {
+            let wait = deadline.saturating_sub(self.now());
+            if wait == 0 {
+                return;
+            }
+            tokio::select! {
+                () = tokio::time::sleep(Duration::from_millis(wait).min(LONGEST_SLEEP)) => {}
+                // The sender is ours.
+                _ = moved.changed() => {}
+            }
         }
     }
 

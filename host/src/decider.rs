@@ -74,6 +74,22 @@ pub(crate) struct Limits {
     refused: bool,
 }
 
+impl Limits {
+    pub const fn new(cap: usize) -> Self {
+        Self { cap, memory: 0, refused: false }
+    }
+
+    /// Begins a call.
+    pub const fn begin(&mut self) {
+        self.refused = false;
+    }
+
+    /// Whether memory was refused since then.
+    pub const fn refused(&self) -> bool {
+        self.refused
+    }
+}
+
 /// No table of ours is longer; it bounds what an instance can make the runtime allocate.
 const MAX_TABLE: usize = 1 << 20;
 
@@ -109,7 +125,7 @@ struct Held {
 
 impl Decider {
     pub fn new(engine: &Engine, component: &DeciderPre<Limits>, bounds: Bounds) -> Result<Self, Abnormal> {
-        let mut store = Store::new(engine, Limits { cap: bounds.memory, memory: 0, refused: false });
+        let mut store = Store::new(engine, Limits::new(bounds.memory));
         store.limiter(|limits| limits);
         store.set_epoch_deadline(ticks(bounds.step));
         let instance = component.instantiate(&mut store);
@@ -209,7 +225,7 @@ impl Decider {
         work: impl FnOnce(&bindings::Decider, &mut Store<Limits>) -> wasmtime::Result<T>,
     ) -> Result<T, Abnormal> {
         self.store.set_epoch_deadline(ticks(self.bounds.step));
-        self.store.data_mut().refused = false;
+        self.store.data_mut().begin();
         work(&self.instance, &mut self.store).map_err(|error| {
             let fault = match error.downcast_ref::<Trap>() {
                 _ if self.store.data().refused => Fault::OutOfMemory,
@@ -222,7 +238,7 @@ impl Decider {
 }
 
 /// One more than it takes: the running tick counts for nothing.
-fn ticks(time: Duration) -> u64 {
+pub(crate) fn ticks(time: Duration) -> u64 {
     u64::try_from(time.as_nanos().div_ceil(TICK.as_nanos())).unwrap_or(u64::MAX).saturating_add(1)
 }
 

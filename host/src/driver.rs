@@ -1,9 +1,9 @@
 //! The driver protocol: one request a line in, one answer a line out. It is how tests put every host through the same
 //! cases, and how a language without a component runtime can use the guard.
 //!
-//! [`serve`] reads lines and keeps their order; [`protocol`] is the envelope; [`session`] is what a driver has open;
-//! [`lanes`] keeps the requests of one session in order when they run at the same time. Each operation is in the file of
-//! its kind: [`documents`], [`open`], [`calls`], [`state`].
+//! [`serve`] reads lines, a [`Driver`] keeps their order; [`protocol`] is the envelope; [`session`] is what a driver has
+//! open; [`lanes`] keeps the requests of one session in order when they run at the same time. Each operation is in the file
+//! of its kind: [`documents`], [`open`], [`server`], [`calls`], [`state`]. [`Service`] performs them one by one, without lines.
 //!
 //! Texts of calls, outputs and results go to the engine and come back as they are: nothing parses and prints them again.
 
@@ -12,17 +12,21 @@ mod documents;
 mod lanes;
 mod open;
 mod protocol;
+mod server;
+mod service;
 mod session;
 mod state;
 
 use std::io::{self, BufRead, Write};
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::task::JoinHandle;
 
 use self::lanes::Place;
-use self::protocol::{Line, Output, Refusal, Request, read_line};
+pub use self::protocol::Refusal;
+use self::protocol::{Line, Output, Request, read_line};
+pub use self::service::{Served, ServedGuard, Service};
 use self::session::Session;
 use crate::host::Host;
 
@@ -40,52 +44,77 @@ enum Reply {
 /// # Errors
 /// `input` cannot be read, or `output` cannot be written any more.
 pub fn serve(host: &Host, mut input: impl BufRead, output: impl Write + Send + 'static) -> io::Result<()> {
-    let server = Server { session: Arc::new(Session::new(host.clone())), output: Arc::new(Output::new(output)) };
-    let mut at_work = Vec::new();
-    let mut waiting = Waiting::default();
+    let driver = Driver::new(host, output);
     loop {
-        let text = match read_line(&mut input)? {
-            Line::Text(text) => text,
-            Line::Broken(reason) => {
-                server.output.refuse(None, &Refusal::bad_request(reason));
-                continue;
-            }
+        match read_line(&mut input)? {
+            Line::Text(text) => driver.request(text),
+            Line::Broken(reason) => driver.server.output.refuse(None, &Refusal::bad_request(reason)),
             Line::End => break,
-        };
-        if text.trim().is_empty() {
-            continue;
         }
-        at_work.retain(|task: &JoinHandle<()>| !task.is_finished());
-        server.take(text, &mut at_work, &waiting);
-        if let Some(error) = server.output.failure() {
-            return Err(error);
-        }
+        driver.failure()?;
     }
-    host.block_on(async {
-        for task in at_work {
-            let _ = task.await;
+    driver.close();
+    driver.failure()
+}
+
+/// A driver without a stream to read from: lines are handed to it, answers are written as they come.
+pub struct Driver {
+    server: Server,
+    at_work: Mutex<Vec<JoinHandle<()>>>,
+    waiting: Waiting,
+}
+
+impl Driver {
+    /// Nothing is open in it.
+    pub fn new(host: &Host, output: impl Write + Send + 'static) -> Self {
+        let server = Server { session: Arc::new(Session::new(host.clone())), output: Arc::new(Output::new(output)) };
+        Self { server, at_work: Mutex::default(), waiting: Waiting::default() }
+    }
+
+    /// Answers a line, on this thread; one that may wait, or says `parallel`, is answered when it is done. Requests come one
+    /// after another: a second thread waits for the first.
+    pub fn request(&self, line: String) {
+        let mut at_work = self.at_work.lock().unwrap_or_else(PoisonError::into_inner);
+        if line.trim().is_empty() {
+            return;
         }
-        server.session.close_all().await;
-        waiting.finish().await;
-    });
-    server.output.failure().map_or(Ok(()), Err)
+        at_work.retain(|task| !task.is_finished());
+        self.server.take(line, &mut at_work, &self.waiting);
+    }
+
+    /// Waits for what is under way, then closes all guards: what waits for a person is answered so.
+    pub fn close(&self) {
+        let at_work = std::mem::take(&mut *self.at_work.lock().unwrap_or_else(PoisonError::into_inner));
+        self.server.session.host.block_on(async {
+            for task in at_work {
+                let _ = task.await;
+            }
+            self.server.session.close_all().await;
+            self.waiting.finish().await;
+        });
+    }
+
+    /// Why answers cannot be written any more.
+    fn failure(&self) -> io::Result<()> {
+        self.server.output.failure().map_or(Ok(()), Err)
+    }
 }
 
 /// Tasks that wait for a person.
 #[derive(Clone, Default)]
 struct Waiting {
-    tasks: Arc<std::sync::Mutex<Vec<JoinHandle<()>>>>,
+    tasks: Arc<Mutex<Vec<JoinHandle<()>>>>,
 }
 
 impl Waiting {
     fn add(&self, task: JoinHandle<()>) {
-        let mut tasks = self.tasks.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
         tasks.retain(|task| !task.is_finished());
         tasks.push(task);
     }
 
-    async fn finish(&mut self) {
-        let tasks = std::mem::take(&mut *self.tasks.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
+    async fn finish(&self) {
+        let tasks = std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
         for task in tasks {
             let _ = task.await;
         }
@@ -122,7 +151,7 @@ impl Server {
 
     async fn answer(&self, request: Request, place: Place, waiting: &Waiting) {
         let lane = place.wait().await;
-        let reply = self.perform(&request).await;
+        let reply = perform(&self.session, &request).await;
         drop(lane);
         match reply {
             Ok(Reply::Now(result)) => self.output.answer(&request.id, &result),
@@ -138,28 +167,28 @@ impl Server {
             }
         }
     }
+}
 
-    async fn perform(&self, request: &Request) -> Result<Reply, Refusal> {
-        let session = &self.session;
-        let result = match request.op.as_str() {
-            "begin" => return calls::begin(session, request).await,
-            "approve" => return calls::approve(session, request).await,
-            "evaluate" => calls::evaluate(session, request).await,
-            "finish" => calls::finish(session, request).await,
-            "hello" => documents::hello(),
-            "check" => documents::check(session, request).await,
-            "templates" => documents::templates(session).await,
-            "open" => open::open(session, request).await,
-            "reload" => open::reload(session, request).await,
-            "close" => open::close(session, request).await,
-            "counters" => state::counters(session, request).await,
-            "events" => state::events(session, request),
-            "workflow" => state::workflow(session, request).await,
-            "open_server" | "health" | "flush" => {
-                Err(Refusal::unsupported(format!("this host has no operation `{}` yet", request.op)))
-            }
-            other => Err(Refusal::bad_request(format!("there is no operation `{other}`"))),
-        };
-        result.map(Reply::Now)
-    }
+/// Carries out one operation.
+async fn perform(session: &Session, request: &Request) -> Result<Reply, Refusal> {
+    let result = match request.op.as_str() {
+        "begin" => return calls::begin(session, request).await,
+        "approve" => return calls::approve(session, request).await,
+        "evaluate" => calls::evaluate(session, request).await,
+        "finish" => calls::finish(session, request).await,
+        "hello" => documents::hello(),
+        "check" => documents::check(session, request).await,
+        "templates" => documents::templates(session).await,
+        "open" => open::open(session, request).await,
+        "reload" => open::reload(session, request).await,
+        "close" => open::close(session, request).await,
+        "counters" => state::counters(session, request).await,
+        "events" => state::events(session, request),
+        "workflow" => state::workflow(session, request).await,
+        "open_server" => server::open(session, request).await,
+        "health" => server::health(session, request).await,
+        "flush" => server::flush(session, request).await,
+        other => Err(Refusal::bad_request(format!("there is no operation `{other}`"))),
+    };
+    result.map(Reply::Now)
 }

@@ -25,21 +25,30 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 pub use self::builder::{GuardBuilder, HookPlace, Ruleset};
+pub(crate) use self::builder::{Recipe, after, load};
 pub use self::run::Ran;
 use self::step::{Next, Scene};
 use crate::bindings::decide;
 use crate::call::{CallRequest, Member, splice};
-use crate::callback::Callbacks;
+use crate::callback::{Callbacks, told};
 use crate::clock::Timestamp;
+use crate::connect::Connected;
 use crate::decision::Decision;
 use crate::error::Error;
 use crate::events::EventSink;
 use crate::host::Host;
-use crate::policy::Policy;
+use crate::plugin::Delivery;
+use crate::policy::{Policy, PolicyCell};
 use crate::store::{OpenCall, Store, StoreError};
 
 /// Longer than a store waits for other processes.
 const STORE_DEADLINE: Duration = Duration::from_secs(30);
+
+/// How long a step waits for its events to be kept.
+const KEEP_DEADLINE: Duration = Duration::from_secs(30);
+
+/// How long a guard that is closed may take to get its decision log out.
+const LAST_FLUSH: Duration = Duration::from_secs(5);
 
 /// Longest id of a call, in bytes.
 pub const MAX_CALL_ID: usize = 1024;
@@ -60,8 +69,13 @@ pub(crate) struct Shared {
     store: Arc<dyn Store>,
     callbacks: Callbacks,
     sink: Option<Arc<dyn EventSink>>,
-    recipe: builder::Recipe,
-    policy: RwLock<Arc<Policy>>,
+    /// Ways of the decision log that end with the guard.
+    deliveries: Vec<Arc<Delivery>>,
+    listener: Option<Arc<Listener>>,
+    recipe: Recipe,
+    policy: Arc<PolicyCell>,
+    /// What a server does for it.
+    connected: Option<Connected>,
     closed: AtomicBool,
     /// People have been told of the engine's notices.
     noticed: AtomicBool,
@@ -71,6 +85,9 @@ pub(crate) struct Shared {
     waiters: Mutex<HashMap<String, Vec<oneshot::Sender<Decision>>>>,
     due: due::Due,
 }
+
+/// Is told of a call's text and of each decision about it.
+pub type Listener = dyn Fn(&str, &Decision) + Send + Sync;
 
 /// See [`Shared::copies`].
 struct Copy {
@@ -167,7 +184,7 @@ impl Guard {
         let operated = operated
             .map_err(|failed| Error::Abnormal(failed.abnormal.fault_name().to_owned()))?
             .map_err(Error::Refused)?;
-        shared.emit_or_log(&operated.events);
+        shared.emit_or_log(&policy, &operated.events).await;
         Ok(operated.state)
     }
 
@@ -185,11 +202,16 @@ impl Guard {
         self.shared.run_due().await;
     }
 
-    /// Ends the guard. Open calls stay in the store; who waits for a person is told that the guard is closed.
-    pub async fn close(&self) {
+    /// Ends the guard. Open calls stay in the store; who waits for a person is told that the guard is closed. A decision log
+    /// that goes to a server has a few seconds to get there; gives the number of events that are left in the outbox.
+    pub async fn close(&self) -> u64 {
         self.shared.closed.store(true, Ordering::SeqCst);
         self.shared.waiters().clear();
         self.shared.host.inner.pool.tidy();
+        for delivery in &self.shared.deliveries {
+            delivery.close(&self.shared.host).await;
+        }
+        self.flush(LAST_FLUSH).await
     }
 
     /// The same calls for code that is not async.
@@ -222,15 +244,40 @@ impl Shared {
         if self.closed.load(Ordering::SeqCst) { Err(Error::Closed) } else { Ok(()) }
     }
 
+    pub(crate) fn connected(&self) -> Option<&Connected> {
+        self.connected.as_ref()
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(crate) fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+
+    /// Where its sessions are, as a number: guards with the same sessions take turns.
+    fn sessions_address(&self) -> usize {
+        match self.connected.as_ref().and_then(|connected| connected.sessions.as_ref()) {
+            Some(sessions) => Arc::as_ptr(sessions).addr(),
+            None => Arc::as_ptr(&self.store).addr(),
+        }
+    }
+
     fn policy(&self) -> Arc<Policy> {
-        Arc::clone(&self.policy.read().unwrap_or_else(PoisonError::into_inner))
+        self.policy.get()
     }
 
     /// Tells people, once, what the engine wants them to know; see `notices` in `wit/schemas/decision.schema.json`.
     fn notice(&self, detail: &str) {
         #[derive(serde::Deserialize)]
         struct Notices {
-            notices: Vec<String>,
+            notices: Vec<Notice>,
+        }
+        #[derive(serde::Deserialize)]
+        struct Notice {
+            code: String,
+            message: String,
         }
         if !detail.contains(r#""notices":["#) || self.noticed.load(Ordering::Relaxed) {
             return;
@@ -238,9 +285,16 @@ impl Shared {
         if let Ok(Notices { notices }) = serde_json::from_str(detail)
             && !self.noticed.swap(true, Ordering::Relaxed)
         {
-            let notices = notices.join(", ");
-            tracing::warn!(guard = %self.name, notices, "the session store keeps no versions: of two writers at the same \
-                moment one may be lost");
+            for Notice { code, message } in notices {
+                tracing::warn!(guard = %self.name, code, "{message}");
+            }
+        }
+    }
+
+    /// Tells the program of a decision, also of one that a deadline has made.
+    fn tell(&self, call: &str, decision: &Decision) {
+        if let Some(listener) = &self.listener {
+            told(|| listener(call, decision));
         }
     }
 
@@ -249,7 +303,7 @@ impl Shared {
     }
 
     async fn turn(&self, session: &str) -> crate::turns::Turn {
-        self.host.inner.turns.take(Arc::as_ptr(&self.store).addr(), session).await
+        self.host.inner.turns.take(self.sessions_address(), session).await
     }
 
     /// The text that the engine gets.
@@ -289,18 +343,20 @@ impl Shared {
         }
     }
 
-    /// Hands events to the sink.
-    fn emit(&self, events: &[String]) -> Result<(), String> {
-        match &self.sink {
-            Some(sink) if !events.is_empty() => sink.emit(events),
-            _ => Ok(()),
+    /// Hands events to the sink. With the option `durable` they are kept when this is done, and no thread waits for it.
+    async fn emit(&self, policy: &Policy, events: &[String]) -> Result<(), String> {
+        let Some(sink) = self.sink.as_ref().filter(|_| !events.is_empty()) else { return Ok(()) };
+        if !policy.settings.durable() {
+            return sink.emit(events);
         }
+        let kept = self.host.within(KEEP_DEADLINE, sink.keep(events)).await;
+        kept.unwrap_or_else(|| Err("no answer in time".to_owned()))
     }
 
     /// The same where it is too late to block anything.
-    fn emit_or_log(&self, events: &[String]) {
-        if let Err(reason) = self.emit(events) {
-            tracing::error!(guard = %self.name, reason, events = events.len(), "events are lost");
+    async fn emit_or_log(&self, policy: &Policy, events: &[String]) {
+        if let Err(reason) = self.emit(policy, events).await {
+            tracing::error!(guard = %self.name, reason, events = events.len(), "events cannot be kept");
         }
     }
 

@@ -2,7 +2,7 @@
 //! Who decides about calls is a [`crate::Guard`], and there may be any number of them.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::runtime::{Handle, Runtime};
@@ -13,12 +13,16 @@ use crate::bindings::documents::{Diagnostic, Document};
 use crate::bindings::signing::SigningError;
 use crate::clock::Clock;
 use crate::component::ComponentSource;
+use crate::connect::Connections;
 use crate::decider::{Abnormal, Bounds, Decider};
 use crate::error::Error;
 use crate::guard::GuardBuilder;
+use crate::lanes::Lanes;
 use crate::links;
+use crate::outbox::Outbox;
 use crate::policy::{LinkReader, Links, Policy, PolicyId, Source, unchanged};
 use crate::pool::{LONGEST_WAIT, Pool, Seat};
+use crate::store::{MemoryStore, Store};
 use crate::timers::Timers;
 use crate::turns::Turns;
 
@@ -37,6 +41,12 @@ pub(crate) struct Inner {
     pub turns: Arc<Turns>,
     pub timers: Arc<Timers>,
     pub callback_deadline: Duration,
+    pub connections: Connections,
+    /// For guards with a server and no store of their own.
+    memory: OnceLock<Arc<dyn Store>>,
+    /// For guards with a server and no outbox of their own.
+    outbox: Mutex<Option<Outbox>>,
+    lanes: Lanes,
     policies: Mutex<HashMap<PolicyId, Vec<Weak<Policy>>>>,
     handle: Handle,
     runtime: Option<Runtime>,
@@ -46,6 +56,7 @@ pub(crate) struct Inner {
 #[derive(Clone, Debug)]
 pub struct HostBuilder {
     component: Option<ComponentSource>,
+    guard_component: Option<ComponentSource>,
     deciders: usize,
     callback_deadline: Duration,
     pub(crate) bounds: Bounds,
@@ -55,6 +66,7 @@ impl Default for HostBuilder {
     fn default() -> Self {
         Self {
             component: None,
+            guard_component: None,
             deciders: std::thread::available_parallelism().map_or(1, Into::into),
             callback_deadline: Duration::from_secs(30),
             bounds: Bounds { memory: 256 << 20, step: Duration::from_secs(10), preparation: Duration::from_secs(120) },
@@ -67,6 +79,13 @@ impl HostBuilder {
     #[must_use]
     pub fn component(mut self, component: ComponentSource) -> Self {
         self.component = Some(component);
+        self
+    }
+
+    /// Another component for [`Host::lanes`] than the one of this build.
+    #[must_use]
+    pub fn guard_component(mut self, component: ComponentSource) -> Self {
+        self.guard_component = Some(component);
         self
     }
 
@@ -111,12 +130,18 @@ impl HostBuilder {
             .enable_all()
             .build()
             .map_err(|error| Error::Component(format!("no threads can be started: {error}")))?;
+        let pool = Arc::new(Pool::new(&source, self.bounds, self.deciders)?);
+        let handle = runtime.handle().clone();
         let inner = Inner {
-            pool: Arc::new(Pool::new(&source, self.bounds, self.deciders)?),
+            lanes: Lanes::new(pool.engine().clone(), self.guard_component, self.bounds, handle),
+            pool,
             turns: Arc::default(),
             timers: Arc::new(Timers::new(Arc::clone(&clock), runtime.handle().clone())),
             clock,
             callback_deadline: self.callback_deadline,
+            connections: Connections::default(),
+            memory: OnceLock::new(),
+            outbox: Mutex::default(),
             policies: Mutex::default(),
             handle: runtime.handle().clone(),
             runtime: Some(runtime),
@@ -206,13 +231,37 @@ impl Host {
         self.ask(Decider::templates).await
     }
 
+    /// edictum-api: what its parts have in common. Costs nothing until one of them is opened.
+    #[must_use]
+    pub fn lanes(&self) -> &Lanes {
+        &self.inner.lanes
+    }
+
     /// Waits for a future on this thread, in or out of any runtime.
     pub fn block_on<F: Future>(&self, future: F) -> F::Output {
         pollster::block_on(future)
     }
 
+    /// A store in memory that guards of this host share: where they are many, one each costs.
+    pub(crate) fn memory(&self) -> Arc<dyn Store> {
+        Arc::clone(self.inner.memory.get_or_init(|| Arc::new(MemoryStore::new())))
+    }
+
+    /// An outbox in memory, of the whole host.
+    pub(crate) fn outbox(&self) -> Result<Outbox, Error> {
+        let mut outbox = self.inner.outbox.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*outbox {
+            Some(outbox) => Ok(outbox.clone()),
+            None => {
+                let made = Outbox::in_memory().map_err(|error| Error::Component(error.to_string()))?;
+                Ok(outbox.insert(made).clone())
+            }
+        }
+    }
+
     /// The threads that callbacks and timers run on.
-    pub(crate) fn runtime(&self) -> &Handle {
+    #[must_use]
+    pub fn runtime(&self) -> &Handle {
         &self.inner.handle
     }
 
@@ -251,6 +300,19 @@ impl Host {
         let policy = Arc::clone(policy);
         let work = self.runtime().spawn_blocking(move || seat.decide(decider, &policy, work));
         work.await.unwrap_or_else(|_| Err(panicked()))
+    }
+
+    /// Compiles a policy in every decider that has nothing to do, one after the other, before it is needed.
+    pub(crate) async fn prepare_everywhere(&self, policy: &Arc<Policy>) {
+        for _ in 0..self.inner.pool.size() {
+            let Ok(seat) = self.seat().await else { return };
+            let Some(decider) = seat.take_without(policy) else { return };
+            let policy = Arc::clone(policy);
+            let work = self.runtime().spawn_blocking(move || seat.decide(Some(decider), &policy, |_, _| Ok(())));
+            if !matches!(work.await, Ok(Ok(()))) {
+                tracing::warn!("a decider could not compile a new policy; the next call makes another one");
+            }
+        }
     }
 
     /// One thing in any decider.

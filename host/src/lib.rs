@@ -9,7 +9,10 @@
 //! | [`Host`] | what a process has one of: component, deciders, clock |
 //! | [`Guard`], [`GuardBuilder`] | what judges calls |
 //! | [`store`] | where state lives: memory, SQLite, or your own |
+//! | [`outbox`] | the decision log's events until a server has them |
 //! | [`callback`] | what a program answers for itself |
+//! | [`lanes`] | edictum-api, as five parts that can be used alone |
+//! | [`plugin`] | components of others that answer for it |
 //! | [`driver`] | the same as lines of JSON, for other languages and for tests |
 //!
 //! ```
@@ -63,6 +66,7 @@ mod call;
 pub mod callback;
 mod clock;
 mod component;
+mod connect;
 mod decider;
 mod decision;
 pub mod driver;
@@ -70,9 +74,12 @@ mod error;
 mod events;
 mod guard;
 mod host;
+pub mod lanes;
 mod links;
 #[doc(hidden)]
 pub mod measure;
+pub mod outbox;
+pub mod plugin;
 mod policy;
 mod pool;
 mod process;
@@ -86,10 +93,11 @@ pub use bindings::types::{Diagnostic, Document, Failure, FailureKind, Severity};
 pub use blocking::Blocking;
 pub use call::{CallRequest, HOST_MEMBERS};
 pub use clock::{Clock, Timestamp};
-pub use component::{COMPONENT_VARIABLE, ComponentSource};
+pub use component::{COMPONENT_VARIABLE, ComponentSource, GUARD_COMPONENT_VARIABLE};
+pub use connect::{Backend, Health, LogState, ServerOptions, StreamState};
 pub use decision::{Action, Conclusion, Decision, ToolOutcome};
 pub use error::Error;
-pub use events::{EventBuffer, EventSink};
-pub use guard::{Guard, GuardBuilder, HookPlace, MAX_CALL_ID, Ran, Ruleset};
+pub use events::{EventBuffer, EventSink, Kept};
+pub use guard::{Guard, GuardBuilder, HookPlace, Listener, MAX_CALL_ID, Ran, Ruleset};
 pub use host::{Host, HostBuilder};
 pub use workflow::Workflow;

@@ -2,6 +2,8 @@
 //! the engine says about it. Each decider compiles it for itself, from the same texts and the same answers; guards with
 //! equal texts share one.
 
+use std::sync::{Arc, PoisonError, RwLock};
+
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
@@ -50,6 +52,24 @@ pub(crate) struct Policy {
     pub env: Vec<String>,
     pub needs: Needs,
     pub settings: Settings,
+}
+
+/// The policy in force, shared by guards that always have the same.
+#[derive(Debug)]
+pub(crate) struct PolicyCell(RwLock<Arc<Policy>>);
+
+impl PolicyCell {
+    pub fn new(policy: Arc<Policy>) -> Self {
+        Self(RwLock::new(policy))
+    }
+
+    pub fn get(&self) -> Arc<Policy> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub fn replace(&self, policy: Arc<Policy>) {
+        drop(std::mem::replace(&mut *self.0.write().unwrap_or_else(PoisonError::into_inner), policy));
+    }
 }
 
 /// Questions that a policy may ask: `true`, or the names it may ask about.
@@ -101,6 +121,9 @@ pub(crate) struct Settings {
     session_ttl: Option<u64>,
     open_call_ttl: Option<u64>,
     decision_log_required: Option<bool>,
+    durable: Option<bool>,
+    /// Bound of the outbox in bytes, where the options give one.
+    pub outbox_max_bytes: Option<u64>,
     /// Where commands run.
     pub cwd: Option<String>,
 }
@@ -120,6 +143,11 @@ impl Settings {
 
     pub fn decision_log_required(&self) -> bool {
         self.decision_log_required.unwrap_or(false)
+    }
+
+    /// Whether answers wait until their events are on the disk.
+    pub fn durable(&self) -> bool {
+        self.durable.unwrap_or(false)
     }
 }
 

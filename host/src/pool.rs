@@ -36,6 +36,16 @@ impl Pool {
         Ok(Self { engine, component, bounds, size, idle: Mutex::default(), permits: Arc::new(Semaphore::new(size)) })
     }
 
+    /// How many calls are decided at the same time.
+    pub fn size(&self) -> usize {
+        self.size
+    }
+
+    /// What runs them; the lanes of edictum-api run on it, too.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
     /// When one is free.
     pub fn try_seat(self: &Arc<Self>) -> Option<Seat> {
         let permit = Arc::clone(&self.permits).try_acquire_owned().ok()?;
@@ -91,6 +101,13 @@ impl Seat {
             Some(place) => Some(idle.swap_remove(place)),
             None => idle.pop(),
         }
+    }
+
+    /// An idle decider that does not hold the policy.
+    pub fn take_without(&self, policy: &Policy) -> Option<Decider> {
+        let mut idle = self.pool.idle();
+        let place = idle.iter().position(|decider| !decider.holds(policy))?;
+        Some(idle.swap_remove(place))
     }
 
     /// Does one thing in a decider, which then is free for others.

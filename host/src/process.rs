@@ -14,7 +14,7 @@ pub(crate) use self::unix::run;
 
 /// Process groups are what makes a command end; where there are none, no command begins.
 #[cfg(not(unix))]
-pub(crate) async fn run(_: CommandLine, _: Option<String>) -> Result<CommandResult, String> {
+pub(crate) async fn run(_: CommandLine, _: Option<String>, _: Vec<String>) -> Result<CommandResult, String> {
     Err("commands run on Unix only".to_owned())
 }
 
@@ -26,9 +26,9 @@ const MIN_KEY: usize = 8;
 
 /// The variables that a command gets: those that are named, as far as they are set, without keys of ours. Whoever names
 /// `EDICTUM_API_KEY`, or a variable with the same key in it, would hand the key to whatever an agent makes a test run.
-fn environment(named: &[String], variables: &[(OsString, OsString)]) -> Vec<(OsString, OsString)> {
-    let keys: Vec<&OsStr> =
-        variables.iter().filter(|(name, _)| is_key(name)).map(|(_, value)| value.as_os_str()).collect();
+fn environment(named: &[String], variables: &[(OsString, OsString)], withheld: &[String]) -> Vec<(OsString, OsString)> {
+    let ours = variables.iter().filter(|(name, _)| is_key(name)).map(|(_, value)| value.as_os_str());
+    let keys: Vec<&OsStr> = ours.chain(withheld.iter().map(OsStr::new)).collect();
     let given = |(name, value): &&(OsString, OsString)| {
         named.iter().any(|named| name == named.as_str())
             && !is_key(name)
@@ -77,13 +77,18 @@ mod unix {
     const LOOK: Duration = Duration::from_millis(2);
 
     /// Runs a command to its end.
+    /// `withheld`: no variable with one of these keys in it is handed on.
     ///
     /// # Errors
     /// It cannot be started, or it (or what it has started, and what holds its output open) did not end in time.
-    pub(crate) async fn run(command: CommandLine, cwd: Option<String>) -> Result<CommandResult, String> {
+    pub(crate) async fn run(
+        command: CommandLine,
+        cwd: Option<String>,
+        withheld: Vec<String>,
+    ) -> Result<CommandResult, String> {
         let (output, writer) = std::io::pipe().map_err(|error| format!("no pipe: {error}"))?;
         let output = readable(output).map_err(|error| format!("no pipe: {error}"))?;
-        let (mut child, group) = start(&command, cwd.as_deref(), writer)?;
+        let (mut child, group) = start(&command, cwd.as_deref(), &withheld, writer)?;
         let cap = usize::try_from(command.output_cap).unwrap_or(usize::MAX);
         let ended = timeout(Duration::from_millis(command.timeout_ms.into()), async {
             let output = collect(output, cap).await;
@@ -128,7 +133,12 @@ mod unix {
         ChildStdout::from_std(std::process::ChildStdout::from(OwnedFd::from(output)))
     }
 
-    fn start(command: &CommandLine, cwd: Option<&str>, writer: std::io::PipeWriter) -> Result<(Child, Group), String> {
+    fn start(
+        command: &CommandLine,
+        cwd: Option<&str>,
+        withheld: &[String],
+        writer: std::io::PipeWriter,
+    ) -> Result<(Child, Group), String> {
         let Some((program, arguments)) = command.argv.split_first() else { return Err("an empty command".to_owned()) };
         let errors = writer.try_clone().map_err(|error| format!("no pipe: {error}"))?;
         let variables: Vec<_> = std::env::vars_os().collect();
@@ -136,7 +146,7 @@ mod unix {
         process
             .args(arguments)
             .env_clear()
-            .envs(environment(&command.environment, &variables))
+            .envs(environment(&command.environment, &variables, withheld))
             .stdin(Stdio::null())
             .stdout(writer)
             .stderr(errors)
@@ -190,7 +200,7 @@ mod tests {
     }
 
     fn run(command: &CommandLine, cwd: Option<&str>) -> Result<CommandResult, String> {
-        block(super::run(command.clone(), cwd.map(str::to_owned)))
+        block(super::run(command.clone(), cwd.map(str::to_owned), Vec::new()))
     }
 
     fn ends(argv: &[&str]) -> (i32, String) {
@@ -260,7 +270,7 @@ mod tests {
         let endless = command(&["sh", "-c", "echo $$ > pid; exec sleep 60"]);
         let cwd = folder.path().to_str().map(str::to_owned);
         block(async {
-            let started = tokio::spawn(super::run(endless, cwd));
+            let started = tokio::spawn(super::run(endless, cwd, Vec::new()));
             while std::fs::read_to_string(&file).map_or(true, |pid| pid.trim().is_empty()) {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
@@ -281,15 +291,25 @@ mod tests {
             ("COPY", "short"),
             ("WORD", "shortly"),
             ("UNNAMED", "x"),
+            ("GIVEN", "token=key-of-a-guard"),
         ]
         .map(|(name, value)| (OsString::from(name), OsString::from(value)));
-        let named =
-            ["PATH", "EDICTUM_API_KEY", "EDICTUM_STAGING_TOKEN", "EDICTUM_LOG", "CURL_HEADER", "COPY", "WORD", "UNSET"];
+        let named = [
+            "PATH",
+            "EDICTUM_API_KEY",
+            "EDICTUM_STAGING_TOKEN",
+            "EDICTUM_LOG",
+            "CURL_HEADER",
+            "COPY",
+            "WORD",
+            "UNSET",
+            "GIVEN",
+        ];
         let named = named.map(str::to_owned);
-        let given = environment(&named, &variables);
+        let given = environment(&named, &variables, &["key-of-a-guard".to_owned()]);
         let names: Vec<_> = given.iter().map(|(name, _)| name.to_str().unwrap()).collect();
         assert_eq!(names, ["PATH", "EDICTUM_LOG", "WORD"]);
-        assert!(environment(&[], &variables).is_empty());
+        assert!(environment(&[], &variables, &[]).is_empty());
     }
 
     #[test]

@@ -152,17 +152,25 @@ fn counters_are_exact_under_concurrency_and_a_repeated_request_counts_once() {
     assert_eq!(serve.agent("POST", "/v1/sessions/f/increment", r#"{"amount": 0.5}"#).is(200)["value"], 0.5);
     assert_eq!(serve.agent("GET", "/v1/sessions/f", "").is(200)["value"], "0.5");
 
-    let set = |body: &str| serve.agent("PUT", "/v1/sessions/s:a:w", body);
-    let version = set(r#"{"value": "{}", "if_version": 0}"#).is(200)["version"].clone();
-    let _taken = set(r#"{"value": "x", "if_version": 0}"#).is(409);
-    let _mine = set(&json!({ "value": "y", "if_version": version }).to_string()).is(200);
-    let _stale = set(&json!({ "value": "z", "if_version": version }).to_string()).is(409);
+    let set = |value: &str, expected: &Value| {
+        let expected = format!("\"{expected}\"");
+        let headers = [("Authorization", auth.as_str()), ("If-Match", expected.as_str())];
+        send(&serve.address, "PUT", "/v1/sessions/s:a:w", &headers, &json!({ "value": value }).to_string())
+    };
+    let nothing = serve.agent("GET", "/v1/sessions/s:a:w", "").is(404)["version"].clone();
+    let version = set("{}", &nothing).is(200)["version"].clone();
+    let taken = set("x", &nothing).is(412);
+    assert_eq!((&taken["value"], &taken["version"]), (&json!("{}"), &version));
+    let _mine = set("y", &version).is(200);
+    let _stale = set("z", &version).is(412);
+    let _none_of_ours = set("z", &json!("a")).is(422);
     let _not_a_number = serve.agent("POST", "/v1/sessions/s:a:w/increment", "{}").is(409);
     assert_eq!(serve.agent("GET", "/v1/sessions/s:a:w", "").is(200)["value"], "y");
 
     let body = json!({ "keys": ["s:a:attempts", "s:a:gone"] }).to_string();
     let batch = serve.agent("POST", "/v1/sessions/batch", &body).is(200);
     assert_eq!(batch["values"], json!({ "s:a:attempts": "201", "s:a:gone": null }));
+    assert_eq!(batch["versions"]["s:a:gone"], 0);
     assert_eq!(serve.agent("DELETE", "/v1/sessions/s:a:w", "").is(200), json!({ "value": null }));
     let _twice = serve.agent("DELETE", "/v1/sessions/s:a:w", "").is(200);
     let missing = serve.agent("GET", "/v1/sessions/s:a:w", "");

@@ -1,4 +1,4 @@
-//! Everything that users run: the component, and the host around it.
+//! Everything that users run: the components, and the host around them.
 
 use std::fs;
 use std::path::PathBuf;
@@ -7,7 +7,7 @@ use std::process::Command;
 use crate::shell::{Outcome, become_program, cargo_building, root, run, step, target};
 use crate::{End, component};
 
-/// Builds the component, then the host, and answers with the host's path.
+/// Builds the components, then the host, and answers with the host's path.
 pub fn everything() -> Outcome<PathBuf> {
     component::build()?;
     step("host: edictum-host (the first time, wasmtime takes some minutes)");

@@ -1,5 +1,5 @@
-//! The component: the guest as a core module, wrapped, checked, and written only when it changed (so that what embeds it
-//! is not built again for nothing).
+//! The components: the guest as a core module in each of its worlds, wrapped, checked, and written only when it changed (so
+//! that what embeds it is not built again for nothing).
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -18,22 +18,57 @@ const MODULE: &str = "edictum_guard.wasm";
 /// The line of cargo-component that this tree is known to build with.
 const CARGO_COMPONENT: &str = "0.21.";
 
-/// Where the component is put.
-pub fn path() -> PathBuf {
-    target().join("component").join("edictum-decider.wasm")
+/// The worlds that the guest is built in.
+#[derive(Clone, Copy)]
+enum World {
+    /// `edictum:guard/decider`.
+    Decider,
+    /// `edictum:server/guard`.
+    Guard,
 }
 
-/// Builds it with cargo and wraps it here: the way of `cargo xtask build`.
-pub fn build() -> Outcome<PathBuf> {
+impl World {
+    /// What else than the default features of the guest it takes.
+    const fn features(self) -> &'static [&'static str] {
+        match self {
+            Self::Decider => &["--no-default-features"],
+            Self::Guard => &[],
+        }
+    }
+
+    /// Beginnings of the names of what it may ask its host for.
+    const fn imports(self) -> &'static [&'static str] {
+        match self {
+            Self::Decider => &[],
+            Self::Guard => &["wasi:http/", "wasi:io/", "wasi:clocks/"],
+        }
+    }
+
+    /// Where the component is put.
+    fn path(self) -> PathBuf {
+        target().join("component").join(match self {
+            Self::Decider => "edictum-decider.wasm",
+            Self::Guard => "edictum-guard.wasm",
+        })
+    }
+}
+
+/// Builds both with cargo and wraps them here: the way of `cargo xtask build`.
+pub fn build() -> Outcome<()> {
     install_target()?;
-    step("component: the guest for wasm32-unknown-unknown");
+    step("components: the guest for wasm32-unknown-unknown");
+    wrap(World::Decider)?;
+    wrap(World::Guard)
+}
+
+fn wrap(world: World) -> Outcome<()> {
     let path = target().join(TARGET).join("release").join(MODULE);
-    build_module()?;
+    build_module(world)?;
     let mut module = read(&path)?;
     if Parser::is_component(&module) {
         // A hand-run `cargo component build` leaves a component there, which cargo takes for its own.
         fs::remove_file(&path).map_err(|error| format!("cannot remove `{}`: {error}", path.display()))?;
-        build_module()?;
+        build_module(world)?;
         module = read(&path)?;
     }
     let component = ComponentEncoder::default()
@@ -41,14 +76,15 @@ pub fn build() -> Outcome<PathBuf> {
         .module(&module)
         .and_then(|encoder| encoder.encode())
         .map_err(|error| format!("cannot make a component of the guest: {error:#}"))?;
-    install(&component)
+    install(world, &component)
 }
 
-fn build_module() -> Outcome<()> {
-    run(cargo_building("build", &["--package", "edictum-guard", "--release", "--target", TARGET]))
+fn build_module(world: World) -> Outcome<()> {
+    let arguments = ["--package", "edictum-guard", "--release", "--target", TARGET];
+    run(cargo_building("build", &[&arguments[..], world.features()].concat()))
 }
 
-/// Builds it with `cargo component build`, which wraps it itself.
+/// Builds the decider with `cargo component build`, which wraps it itself.
 pub fn with_cargo_component() -> Outcome<()> {
     install_target()?;
     match answer(cargo(&["component", "--version"])) {
@@ -64,9 +100,10 @@ pub fn with_cargo_component() -> Outcome<()> {
     // Not where cargo puts the core module: the two have the same name.
     let folder = target().join("cargo-component");
     let mut command = cargo(&["component", "build", "--package", "edictum-guard", "--release", "--target", TARGET]);
+    command.args(World::Decider.features());
     command.env("CARGO_TARGET_DIR", &folder);
     run(command)?;
-    install(&read(&folder.join(TARGET).join("release").join(MODULE))?).map(|_| ())
+    install(World::Decider, &read(&folder.join(TARGET).join("release").join(MODULE))?)
 }
 
 /// Adds the wasm target to the toolchain in use, when it is not there: `rust-toolchain.toml` alone does not always.
@@ -82,22 +119,25 @@ fn install_target() -> Outcome<()> {
     run(rustup).map_err(|error| format!("the target {TARGET} is missing and could not be installed: {error}"))
 }
 
-/// Refuses a component that asks its host for anything, then puts it into its place.
-fn install(component: &[u8]) -> Outcome<PathBuf> {
+/// Refuses a component that asks its host for anything that its world does not have, then puts it into its place.
+fn install(world: World, component: &[u8]) -> Outcome<()> {
+    let path = world.path();
+    let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let imports = imports(component)?;
-    if !imports.is_empty() {
-        return Err(format!("the component must import nothing, but imports {}", imports.join(", ")));
+    let known = |import: &String| world.imports().iter().any(|known| import.starts_with(known));
+    if let Some(other) = imports.iter().find(|import| !known(import)) {
+        return Err(format!("{name} must not import {other}"));
     }
-    let path = path();
     if fs::read(&path).is_ok_and(|there| there == component) {
-        return Ok(path);
+        return Ok(());
     }
     let folder = path.parent().unwrap_or(&path);
     fs::create_dir_all(folder)
         .and_then(|()| fs::write(&path, component))
         .map_err(|error| format!("cannot write `{}`: {error}", path.display()))?;
-    step(&format!("component: {} KiB, imports nothing", component.len() / 1024));
-    Ok(path)
+    let imported = if imports.is_empty() { "nothing".to_owned() } else { imports.join(", ") };
+    step(&format!("{name}: {} KiB, imports {imported}", component.len() / 1024));
+    Ok(())
 }
 
 /// What a component asks its host for, by name.

@@ -7,7 +7,7 @@ use clap::ValueEnum;
 
 use crate::End;
 use crate::shell::{Outcome, become_program};
-use crate::{build, component, python};
+use crate::{build, component, node, python};
 
 /// Hosts that have a driver.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -16,13 +16,15 @@ pub enum Language {
     Rust,
     /// examples/python
     Python,
+    /// The npm package of examples/node
+    Node,
 }
 
 /// Builds what the driver needs, saying so on stderr, then becomes it.
 pub fn start(language: Language, arguments: &[String]) -> Outcome<End> {
     match language {
-        Language::Rust => build::everything()?,
-        Language::Python => component::build()?,
+        Language::Rust => drop(build::everything()?),
+        Language::Python | Language::Node => component::build()?,
     };
     let (program, own) = command(language)?;
     let mut driver = Command::new(program);
@@ -48,6 +50,10 @@ fn command(language: Language) -> Outcome<(PathBuf, Vec<String>)> {
         Language::Rust => Ok((build::host(), vec!["driver".to_owned()])),
         Language::Python => {
             Ok((python::interpreter()?, vec![python::folder().join("driver.py").display().to_string()]))
+        }
+        Language::Node => {
+            node::prepare()?;
+            Ok(("node".into(), vec![node::folder().join("driver.js").display().to_string()]))
         }
     }
 }

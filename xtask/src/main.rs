@@ -1,14 +1,18 @@
-//! Chores of this repository: `cargo xtask build | test | demo | bench | faults | driver | component | wit-doc`.
+//! Chores of this repository: `cargo xtask build | test | demo | bench | faults | driver | component | libedictum |
+//! header | wit-doc`.
 //!
 //! Each verb installs what it lacks and then does its job, on a fresh machine too. Progress goes to stderr, results to
 //! stdout. Exit code 0: done, 1: findings (failed tests, a stale page), 2: it could not be done.
 //!
-//! [`component`] makes the component, [`build`] that and the host, [`suite`] tests everything, [`packages`] installs what
-//! tests need, [`python`] an environment for the Python host, [`wit`] reads the interface packages, [`shell`] runs other programs.
+//! [`component`] makes the components, [`build`] those and the host, [`libedictum`] the host for C, [`node`] the npm
+//! package, [`python`] an environment for the Python host, [`suite`] tests everything, [`packages`] installs what tests
+//! need, [`wit`] reads the interface packages, [`shell`] runs other programs.
 
 mod build;
 mod component;
 mod driver;
+mod libedictum;
+mod node;
 mod packages;
 mod python;
 mod shell;
@@ -28,7 +32,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Verb {
-    /// Builds the component and the reference host: target/component/edictum-decider.wasm, target/release/edictum-host
+    /// Builds the components and the reference host: target/component/edictum-{decider,guard}.wasm, target/release/edictum-host
     Build,
     /// Builds, runs every test of every crate, the linters and the format check; ends with `N passed, N failed`
     Test,
@@ -57,8 +61,20 @@ enum Verb {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
-    /// Builds the component with cargo-component (0.21) instead, to the same file
+    /// Builds the decider with cargo-component (0.21) instead, to the same file
     Component,
+    /// Builds libedictum, the host for programs that call C: target/libedictum/{libedictum.so,edictum.h}
+    Libedictum {
+        /// Optimised as for a release: some minutes
+        #[arg(long)]
+        release: bool,
+    },
+    /// Writes the header of libedictum from its sources
+    Header {
+        /// Only says whether the header is current
+        #[arg(long)]
+        check: bool,
+    },
     /// Writes docs/wit.md from the interface packages
     WitDoc {
         /// Only says whether the page is current
@@ -83,6 +99,8 @@ fn main() -> ExitCode {
         Verb::Faults { arguments } => build::then_run("deliberate_faults", &arguments),
         Verb::Driver { language, arguments } => driver::start(language, &arguments),
         Verb::Component => component::with_cargo_component().map(|()| End::Good),
+        Verb::Libedictum { release } => libedictum::build(release).map(|_| End::Good),
+        Verb::Header { check } => libedictum::header(check),
         Verb::WitDoc { check } => wit::page(check),
     };
     match outcome {

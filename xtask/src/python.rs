@@ -16,7 +16,8 @@ pub fn interpreter() -> Outcome<PathBuf> {
     let environment = target().join("python");
     let python = environment.join("bin").join("python");
     let manifest = folder().join("pyproject.toml");
-    let asked = fs::read_to_string(&manifest).map_err(|error| format!("cannot read `{}`: {error}", manifest.display()))?;
+    let asked =
+        fs::read_to_string(&manifest).map_err(|error| format!("cannot read `{}`: {error}", manifest.display()))?;
     let wanted = requirements(&asked);
     if wanted.is_empty() {
         return Err(format!("`{}` names no dependencies", manifest.display()));

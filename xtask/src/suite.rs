@@ -5,7 +5,7 @@ use std::io::{self, BufRead as _, BufReader};
 use std::process::{Command, Stdio};
 
 use crate::shell::{Outcome, answer, cargo, cargo_building, name, run, step};
-use crate::{End, build, driver, packages, python, wit};
+use crate::{End, build, driver, libedictum, node, packages, python, wit};
 
 /// Runs everything, prints what came of it, and says whether all is well.
 pub fn test() -> Outcome<End> {
@@ -16,6 +16,7 @@ pub fn test() -> Outcome<End> {
     let mut suites = cargo_test(browser, &drivers)?;
     step("the Python package");
     suites.extend(python_tests()?);
+    suites.push(counted("examples/node", node::test()));
     step("format, lints, generated pages");
     suites.extend(checks());
 
@@ -158,6 +159,7 @@ fn count(result: &str, word: &str) -> u64 {
 /// Checks that are not tests. A linter that is not installed is left out, and said to be.
 fn checks() -> Vec<Suite> {
     let mut suites = vec![check("docs/wit.md is current", wit::page(true).map(|end| end == End::Good))];
+    suites.push(check("edictum.h is current", libedictum::header(true).map(|end| end == End::Good)));
     if installed("fmt") {
         suites.push(check("cargo fmt", run(cargo(&["fmt", "--all", "--check"])).map(|()| true)));
     }
@@ -165,8 +167,11 @@ fn checks() -> Vec<Suite> {
         let host = ["--profile", "ci", "--all-targets", "--", "-D", "warnings"];
         suites.push(check("cargo clippy", run(cargo_building("clippy", &host)).map(|()| true)));
         let guest = ["--package", "edictum-guard", "--release", "--target", "wasm32-unknown-unknown"];
-        let guest = [&guest[..], &["--", "-D", "warnings"]].concat();
-        suites.push(check("cargo clippy (component)", run(cargo_building("clippy", &guest)).map(|()| true)));
+        for (world, features) in [("decider", &["--no-default-features"][..]), ("guard", &[])] {
+            let guest = [&guest[..], features, &["--", "-D", "warnings"]].concat();
+            let name = format!("cargo clippy ({world})");
+            suites.push(check(&name, run(cargo_building("clippy", &guest)).map(|()| true)));
+        }
     }
     suites
 }
@@ -177,6 +182,15 @@ fn installed(subcommand: &str) -> bool {
         step(&format!("cargo {subcommand} is not installed, left out"));
     }
     there
+}
+
+/// Tests of another language's: how many passed and failed.
+fn counted(name: &str, outcome: Outcome<(u64, u64)>) -> Suite {
+    let (passed, failed) = outcome.unwrap_or_else(|trouble| {
+        eprintln!("{trouble}");
+        (0, 1)
+    });
+    Suite { name: name.to_owned(), passed, failed }
 }
 
 fn check(name: &str, outcome: Outcome<bool>) -> Suite {

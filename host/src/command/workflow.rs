@@ -101,7 +101,7 @@ impl Show {
         let broken = |error| Trouble::Usage(format!("the engine's description cannot be read: {error}"));
         let Described { workflow } = serde_json::from_str(&described).map_err(broken)?;
         let mut picture = Picture::deserialize(&workflow).map_err(broken)?;
-        let state = self.state(&picture.name)?;
+        let state = self.state(&picture.state_key)?;
         if self.json {
             let state = state.map(|text| serde_json::from_str::<Value>(&text).unwrap_or(Value::String(text)));
             say(&json!({ "workflow": workflow, "state": state }).to_string())?;
@@ -109,10 +109,10 @@ impl Show {
         }
         if let Some(session) = &self.session {
             let state = match state {
-                None => State::initial(&picture),
-                Some(text) => serde_json::from_str(&text).map_err(|error| {
+                None => None,
+                Some(text) => Some(serde_json::from_str::<State>(&text).map_err(|error| {
                     Trouble::Usage(format!("the state of session `{session}` cannot be read: {error}"))
-                })?,
+                })?),
             };
             picture.session = Some((session.clone(), state));
         }
@@ -126,13 +126,13 @@ impl Show {
     }
 
     /// The session's state as it is stored.
-    fn state(&self, workflow: &str) -> Result<Option<String>, Trouble> {
+    fn state(&self, key: &str) -> Result<Option<String>, Trouble> {
         let Some(session) = &self.session else { return Ok(None) };
         let folder = match &self.store {
             Some(folder) => folder.clone(),
             None => default_folder()?,
         };
-        let key = format!("s:{session}:workflow:{workflow}:state");
+        let key = key.replace("{session}", session);
         Ok(SqliteStore::peek(&folder, session, &key).map_err(Error::from)?)
     }
 }

@@ -17,11 +17,12 @@ use wasmtime::component::Component;
 /// The component whose bytes have this hash: from the cache, or else compiled, and then put there.
 pub(super) fn load(
     engine: &Engine,
+    kind: &str,
     component_hash: &str,
     compile: impl FnOnce() -> wasmtime::Result<Component>,
 ) -> wasmtime::Result<Component> {
     match folder() {
-        Some(folder) => load_from(&folder, engine, component_hash, compile),
+        Some(folder) => load_from(&folder, engine, kind, component_hash, compile),
         None => compile(),
     }
 }
@@ -29,10 +30,11 @@ pub(super) fn load(
 fn load_from(
     folder: &Path,
     engine: &Engine,
+    kind: &str,
     component_hash: &str,
     compile: impl FnOnce() -> wasmtime::Result<Component>,
 ) -> wasmtime::Result<Component> {
-    let path = folder.join(file_name(engine, component_hash));
+    let path = folder.join(file_name(engine, kind, component_hash));
     match read(engine, folder, &path) {
         Ok(Some(component)) => return Ok(component),
         Ok(None) => {}
@@ -54,13 +56,13 @@ fn folder() -> Option<PathBuf> {
 }
 
 /// Names everything that the code depends on.
-fn file_name(engine: &Engine, component_hash: &str) -> String {
+fn file_name(engine: &Engine, kind: &str, component_hash: &str) -> String {
     let mut hash = HashOf(Sha256::new());
     component_hash.hash(&mut hash);
     engine.precompile_compatibility_hash().hash(&mut hash);
     let name = hex::encode(hash.0.finalize());
     // Half of it tells builds apart just as well.
-    format!("decider-{}.cwasm", name.get(..32).unwrap_or(&name))
+    format!("{kind}-{}.cwasm", name.get(..32).unwrap_or(&name))
 }
 
 struct HashOf(Sha256);
@@ -119,7 +121,7 @@ fn write(folder: &Path, path: &Path, component: &Component) -> wasmtime::Result<
     }
     make_private(folder)?;
     let code = component.serialize()?;
-    let mut file = tempfile::Builder::new().prefix(".decider-").tempfile_in(folder)?;
+    let mut file = tempfile::Builder::new().prefix(".new-").tempfile_in(folder)?;
     file.write_all(&code)?;
     file.as_file().sync_all()?;
     file.persist(path)?;
@@ -149,7 +151,7 @@ mod tests {
     /// Whether it had to be compiled.
     fn compiles(folder: &Path, engine: &Engine, hash: &str) -> bool {
         let compiled = Cell::new(false);
-        load_from(folder, engine, hash, || {
+        load_from(folder, engine, "decider", hash, || {
             compiled.set(true);
             Component::new(engine, EMPTY)
         })

@@ -8,6 +8,7 @@ use super::protocol::{Refusal, Request, json, present};
 use super::session::{Open, Session};
 use crate::bindings::decide::{Action, ApprovalOutcome, ApprovalVerdict};
 use crate::call::CallRequest;
+use crate::callback::nobody_says;
 use crate::decision::{Decision, ToolOutcome};
 
 pub(super) async fn evaluate(session: &Session, request: &Request) -> Result<String, Refusal> {
@@ -82,7 +83,7 @@ pub(super) async fn approve(session: &Session, request: &Request) -> Result<Repl
         Outcome::Rejected => ApprovalVerdict::Rejected,
         Outcome::TimedOut => ApprovalVerdict::TimedOut,
     };
-    let outcome = ApprovalOutcome { verdict, approval_id: None, approver, reason, decided_at: None, decided_via: None };
+    let outcome = ApprovalOutcome { approver, reason, ..nobody_says(verdict) };
     let decision = open.guard.settle(&call_id, outcome).await?;
     if decision.action == Action::Block {
         open.call_ends(&call_id);
@@ -114,6 +115,8 @@ fn decided(decision: &Decision) -> String {
         rules_evaluated: Option<&'d RawValue>,
         #[serde(borrow, default)]
         workflow: Option<&'d RawValue>,
+        #[serde(borrow, default)]
+        error_detail: Option<&'d RawValue>,
     }
     #[derive(Deserialize, Serialize)]
     struct Approval<'d> {
@@ -140,6 +143,9 @@ fn decided(decision: &Decision) -> String {
         approval: Option<Approval<'d>>,
         #[serde(skip_serializing_if = "Option::is_none")]
         workflow: Option<&'d RawValue>,
+        /// For people, not for the agent.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        error_detail: Option<&'d RawValue>,
     }
 
     let detail: Detail<'_> = serde_json::from_str(&decision.detail).unwrap_or_default();
@@ -159,6 +165,7 @@ fn decided(decision: &Decision) -> String {
         rules_evaluated: detail.rules_evaluated.unwrap_or(empty_list()),
         approval: decision.approval.as_deref().and_then(|approval| serde_json::from_str(approval).ok()),
         workflow: detail.workflow,
+        error_detail: detail.error_detail,
     })
 }
 

@@ -11,7 +11,8 @@ use serde_json::{Map, Value, json};
 use super::protocol::{Refusal, Request, json as text};
 use super::session::{Open, Session, event_buffer};
 use crate::error::Error;
-use crate::guard::{Guard, Ruleset};
+use crate::guard::{Guard, GuardBuilder, Ruleset};
+use crate::plugin::{Plugin, PluginSettings};
 use crate::store::{MemoryStore, Store};
 
 /// A ruleset on the wire.
@@ -21,6 +22,11 @@ pub(super) struct Document {
     pub yaml: String,
     #[serde(default)]
     pub signature: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Named {
+    guard: String,
 }
 
 #[derive(Deserialize)]
@@ -39,7 +45,8 @@ struct Fields<'l> {
     store: Option<Value>,
     verify_signatures: Option<Value>,
     signing_public_keys: Option<Value>,
-    plugins: Option<Vec<Value>>,
+    #[serde(borrow)]
+    plugins: Option<Vec<&'l RawValue>>,
     options: Option<Map<String, Value>>,
     registry: Option<Value>,
     compat: Option<Value>,
@@ -67,11 +74,21 @@ impl Fields<'_> {
 }
 
 pub(super) async fn open(session: &Session, request: &Request) -> Result<String, Refusal> {
+    let Named { guard } = request.fields()?;
+    session.close(&guard).await;
+    let (opened, open) = make(session, request, |builder| builder).await?;
+    session.insert(&guard, open);
+    Ok(opened)
+}
+
+/// Makes a guard. `prepare` adds what no document can say.
+pub(super) async fn make(
+    session: &Session,
+    request: &Request,
+    prepare: impl FnOnce(GuardBuilder) -> GuardBuilder,
+) -> Result<(String, Open), Refusal> {
     let mut fields: Fields<'_> = request.fields()?;
-    session.close(&fields.guard).await;
-    if fields.plugins.as_ref().is_some_and(|plugins| !plugins.is_empty()) {
-        return Err(Refusal::unsupported("this host has no plugins yet"));
-    }
+    let plugins = plugins(session, fields.plugins.take().unwrap_or_default()).await?;
     let options = fields.options();
     let store = store(session, fields.store.as_ref(), &options).await?;
     let events = event_buffer();
@@ -90,10 +107,20 @@ pub(super) async fn open(session: &Session, request: &Request) -> Result<String,
     if let Some(principal) = fields.principal {
         builder = builder.principal(principal.get());
     }
-    let guard = builder.build().await?;
-    let opened = opened(&guard);
-    session.insert(&fields.guard, Open::new(guard, events, &first));
-    Ok(opened)
+    for plugin in plugins {
+        builder = builder.plugin(plugin);
+    }
+    let guard = prepare(builder).build().await?;
+    Ok((opened(&guard), Open::new(guard, events, &first)))
+}
+
+/// Paths, or objects with a path and more.
+pub(super) async fn plugins(session: &Session, given: Vec<&RawValue>) -> Result<Vec<Plugin>, Refusal> {
+    let mut plugins = Vec::with_capacity(given.len());
+    for settings in given {
+        plugins.push(PluginSettings::from_json(settings.get())?.builder(&session.host).load().await?);
+    }
+    Ok(plugins)
 }
 
 fn ruleset(document: Document) -> Ruleset {
@@ -101,7 +128,7 @@ fn ruleset(document: Document) -> Ruleset {
 }
 
 /// `"memory"`, `{"path": folder}`, or an address.
-async fn store(
+pub(super) async fn store(
     session: &Session,
     choice: Option<&Value>,
     options: &Map<String, Value>,
@@ -166,13 +193,8 @@ pub(super) async fn reload(session: &Session, request: &Request) -> Result<Strin
 }
 
 pub(super) async fn close(session: &Session, request: &Request) -> Result<String, Refusal> {
-    #[derive(Deserialize)]
-    struct Close {
-        guard: String,
-    }
-
-    let Close { guard } = request.fields()?;
+    let Named { guard } = request.fields()?;
     session.guard(&guard)?;
-    session.close(&guard).await;
-    Ok(json!({ "unsent_events": 0 }).to_string())
+    let unsent = session.close(&guard).await;
+    Ok(json!({ "unsent_events": unsent }).to_string())
 }

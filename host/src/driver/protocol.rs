@@ -91,6 +91,11 @@ impl Request {
         }
     }
 
+    /// A request that did not come as a line of its own. `fields`: a JSON object.
+    pub fn new(op: &str, fields: String) -> Self {
+        Self { id: "null".to_owned(), op: op.to_owned(), now_ms: None, parallel: false, line: fields }
+    }
+
     /// The fields of an operation.
     pub fn fields<'l, T: Deserialize<'l>>(&'l self) -> Result<T, Refusal> {
         serde_json::from_str(&self.line).map_err(|error| Refusal::bad_request(error.to_string()))
@@ -109,8 +114,10 @@ pub(super) fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Opti
 
 /// Why a request was not carried out.
 #[derive(Debug, Serialize)]
-pub(super) struct Refusal {
+pub struct Refusal {
+    /// Stable; see [`Error::code`].
     pub code: String,
+    /// For people.
     pub message: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     line: Option<u32>,
@@ -159,17 +166,24 @@ impl From<&Diagnostic> for Finding {
 }
 
 impl Refusal {
+    /// Without a place in a document.
     pub fn new(code: &str, message: impl Into<String>) -> Self {
         let (code, message) = (code.to_owned(), message.into());
         Self { code, message, line: None, column: None, help: None, diagnostics: Vec::new() }
     }
 
-    pub fn bad_request(message: impl Into<String>) -> Self {
+    pub(crate) fn bad_request(message: impl Into<String>) -> Self {
         Self::new("bad-request", message)
     }
 
-    pub fn unsupported(message: impl Into<String>) -> Self {
+    pub(crate) fn unsupported(message: impl Into<String>) -> Self {
         Self::new("unsupported", message)
+    }
+
+    /// The `error` of an answer (JSON): `code`, `message`, and where they are known `line`, `column`, `help`, `diagnostics`.
+    #[must_use]
+    pub fn document(&self) -> String {
+        json(self)
     }
 }
 
@@ -210,7 +224,7 @@ impl Output {
 
     pub fn refuse(&self, id: Option<&str>, refusal: &Refusal) {
         let id = id.unwrap_or("null");
-        let error = json(refusal);
+        let error = refusal.document();
         self.write(format!("{{\"id\":{id},\"ok\":false,\"error\":{error}}}\n"));
     }
 

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
+use futures_util::future::join_all;
 use serde::Deserialize;
 
 use super::lanes::{Lanes, Place};
@@ -73,20 +74,22 @@ impl Session {
         self.guards().insert(name.to_owned(), open);
     }
 
-    /// Closes the guard of this name, if there is one.
-    pub async fn close(&self, name: &str) -> bool {
-        let open = self.guards().remove(name);
-        if let Some(open) = &open {
-            open.guard.close().await;
+    /// Lets a guard go, without closing it.
+    pub fn remove(&self, name: &str) -> Option<Open> {
+        self.guards().remove(name)
+    }
+
+    /// Closes the guard of this name, if there is one, and gives the number of events that did not get out.
+    pub async fn close(&self, name: &str) -> u64 {
+        match self.remove(name) {
+            Some(open) => open.guard.close().await,
+            None => 0,
         }
-        open.is_some()
     }
 
     pub async fn close_all(&self) {
         let names: Vec<_> = self.guards().keys().cloned().collect();
-        for name in names {
-            self.close(&name).await;
-        }
+        join_all(names.iter().map(|name| self.close(name))).await;
     }
 
     /// Does what the clock has made due, in every guard.

@@ -9,9 +9,11 @@ use uuid::Uuid;
 
 use super::step::{Failed, Next, Scene};
 use super::{Copy, Guard, MAX_CALL_ID, Shared};
-use crate::bindings::decide::{self, Action, ApprovalOutcome, Fault};
+use crate::bindings::decide::{self, Action, ApprovalOutcome, ApprovalVerdict, Fault};
 use crate::call::{CallRequest, bare};
+use crate::callback::nobody_says;
 use crate::clock::Timestamp;
+use crate::connect::GRACE_MS;
 use crate::decider::Decider;
 use crate::decision::{Decision, Kept};
 use crate::error::Error;
@@ -41,7 +43,7 @@ impl Guard {
     /// There is no such call, or it does not wait for an answer (any more).
     pub async fn settle(&self, call_id: &str, outcome: ApprovalOutcome) -> Result<Decision, Error> {
         self.shared.check_open()?;
-        match self.shared.settle(call_id, outcome).await {
+        match self.shared.settle(call_id, outcome, None).await {
             Err(error @ (Error::NotFound(_) | Error::Conflict(_))) => self.shared.expired(call_id).ok_or(error),
             settled => settled,
         }
@@ -99,15 +101,49 @@ impl Shared {
         let decided = self.drive(scene, None, first, resume_begin(&call, now)).await;
         let (decision, kept) = self.decided(&policy, &call, &call_id, decided).await;
         let begun = Begun { call_id: &call_id, session, policy: &policy };
-        self.keep_new(begun, decision, kept).await
+        let decision = self.keep_new(begun, decision, kept).await?;
+        self.tell(&call, &decision);
+        self.ask_people(decision).await
     }
 
-    pub(super) async fn settle(self: &Arc<Self>, call_id: &str, outcome: ApprovalOutcome) -> Result<Decision, Error> {
+    /// What a server says to an `ask`; it was said at this moment.
+    pub(crate) async fn settle_at(
+        self: &Arc<Self>,
+        call_id: &str,
+        outcome: ApprovalOutcome,
+        at: Timestamp,
+    ) -> Result<Decision, Error> {
+        self.check_open()?;
+        self.settle(call_id, outcome, Some(at)).await
+    }
+
+    /// Passes an `ask` on to whoever asks people for this guard. Where nobody does, the call is blocked now.
+    async fn ask_people(self: &Arc<Self>, decision: Decision) -> Result<Decision, Error> {
+        let Some(connected) = self.connected.as_ref().filter(|_| decision.action == Action::Ask) else {
+            return Ok(decision);
+        };
+        if connected.without_approvals {
+            let nobody = nobody_says(ApprovalVerdict::Unreachable);
+            return Box::pin(self.settle(&decision.call_id, nobody, None)).await;
+        }
+        if let (Some(approvals), Some(approval)) = (&connected.approvals, &decision.approval) {
+            approvals.submit(self, &decision.call_id, approval);
+        }
+        Ok(decision)
+    }
+
+    /// `at`: when the answer was given; none: now.
+    pub(super) async fn settle(
+        self: &Arc<Self>,
+        call_id: &str,
+        outcome: ApprovalOutcome,
+        at: Option<Timestamp>,
+    ) -> Result<Decision, Error> {
         let found = self.find(call_id).await?.ok_or_else(|| unknown(call_id))?;
         let turn = self.turn(&found.session).await;
         let (open, claim) = self.claim(call_id, CallState::Asking).await?;
         let policy = self.policy();
-        let now = self.now();
+        let now = at.unwrap_or_else(|| self.now());
         let weight = open.call.len() + open.ticket.len();
         let scene = Scene { policy: &policy, session: &open.session, call: Some(&open.call), weight };
         let first = {
@@ -118,6 +154,12 @@ impl Shared {
         let (decision, kept) = self.decided(&policy, &open.call, call_id, decided).await;
         let decision = self.keep_settled(&policy, &open, claim, decision, kept).await;
         drop(turn);
+        self.tell(&open.call, &decision);
+        let approvals = self.connected.as_ref().and_then(|connected| connected.approvals.as_ref());
+        if let (Some(approvals), Some(asked)) = (approvals, &open.approval) {
+            approvals.forget(self, call_id, asked);
+        }
+        let decision = self.ask_people(decision).await?;
         if decision.action != Action::Ask {
             for waiter in self.waiters().remove(call_id).unwrap_or_default() {
                 let _ = waiter.send(decision.clone());
@@ -189,7 +231,7 @@ impl Shared {
                     self.arm(open.deadline);
                     self.copies().insert(Arc::clone(&open.call_id), Copy { open, stranded: true });
                 }
-                self.emit_or_log(&kept.events);
+                self.emit_or_log(policy, &kept.events).await;
                 Ok(decision)
             }
         }
@@ -217,7 +259,7 @@ impl Shared {
             }
             Err(error) => {
                 let (decision, kept) = self.lost(policy, &open, &error).await;
-                self.emit_or_log(&kept.events);
+                self.emit_or_log(policy, &kept.events).await;
                 decision
             }
         }
@@ -237,7 +279,7 @@ impl Shared {
         open: Option<OpenCall>,
     ) -> Decision {
         self.notice(&decision.detail);
-        let Err(reason) = self.emit(&kept.events) else { return decision };
+        let Err(reason) = self.emit(policy, &kept.events).await else { return decision };
         tracing::error!(guard = %self.name, reason, "events cannot be kept");
         if !policy.settings.decision_log_required() || decision.action == Action::Block {
             return decision;
@@ -250,7 +292,7 @@ impl Shared {
         {
             self.forget(&open.call_id, claim).await;
         }
-        self.emit_or_log(&kept.events);
+        self.emit_or_log(policy, &kept.events).await;
         decision
     }
 
@@ -260,7 +302,12 @@ impl Shared {
         let (state, deadline) = match decision.action {
             Action::Block => return None,
             Action::Allow => (CallState::Allowed, now.saturating_add(policy.settings.open_call_ttl_ms())),
-            Action::Ask => (CallState::Asking, approval_deadline(decision.approval.as_deref(), now)),
+            Action::Ask => {
+                let by_server = self.connected.as_ref().is_some_and(|connected| connected.approvals.is_some());
+                let grace = if by_server { GRACE_MS } else { 0 };
+                let deadline = approval_deadline(decision.approval.as_deref(), now);
+                (CallState::Asking, deadline.saturating_add(grace))
+            }
         };
         Some(OpenCall {
             guard: Arc::clone(&self.name),

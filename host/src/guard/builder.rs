@@ -3,22 +3,27 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, RwLock};
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::{Guard, Shared};
+use super::{Guard, Listener, Shared};
 use crate::bindings::signing::SigningError;
 use crate::bindings::types::Document;
 use crate::callback::{
-    ApprovalOutcome, ApprovalRequest, Callback, Callbacks, HookCall, OperatorCall, SelectorCall, Verdict,
+    ApprovalOutcome, ApprovalRequest, Callback, Callbacks, HookCall, Observer, OperatorCall, SelectorCall, Trouble,
+    Verdict,
 };
+use crate::connect::Connected;
+use crate::decision::Decision;
 use crate::error::Error;
-use crate::events::EventSink;
+use crate::events::{EventSink, Fan};
 use crate::host::Host;
-use crate::policy::{Policy, Source};
+use crate::outbox::{Outbox, SinkSettings};
+use crate::plugin::{self, Delivery, Plugin};
+use crate::policy::{Policy, PolicyCell, Settings, Source};
 use crate::store::{MemoryStore, Store};
 use crate::workflow::Workflow;
 
@@ -81,15 +86,81 @@ pub struct GuardBuilder {
     session_id: Option<String>,
     store: Option<Arc<dyn Store>>,
     sink: Option<Arc<dyn EventSink>>,
+    listener: Option<Arc<Listener>>,
+    outbox: Option<(Outbox, String)>,
     callbacks: Callbacks,
     hooks: Vec<HookPlace>,
+    plugins: Vec<Plugin>,
 }
 
-/// What a reload needs again.
-pub(super) struct Recipe {
+/// What makes a policy of rulesets, the first time and at each reload.
+#[derive(Clone)]
+pub(crate) struct Recipe {
     workflow: Option<Document>,
     options: Map<String, Value>,
     signatures: Signatures,
+}
+
+impl Recipe {
+    /// One of its options, as it was given.
+    pub fn option(&self, name: &str) -> Option<&Value> {
+        self.options.get(name)
+    }
+
+    /// Equal for guards that make the same policy of the same rulesets.
+    pub fn key(&self) -> String {
+        let workflow = self.workflow.as_ref().map(|workflow| (&workflow.name, &workflow.text));
+        json!([self.options, workflow]).to_string()
+    }
+}
+
+/// A guard that lacks its policy and its server only.
+pub(crate) struct Parts {
+    pub host: Host,
+    pub name: String,
+    pub recipe: Recipe,
+    pub agent_id: Option<String>,
+    pub principal: Option<Arc<str>>,
+    pub session_id: Option<String>,
+    pub store: Option<Arc<dyn Store>>,
+    pub sink: Option<Arc<dyn EventSink>>,
+    pub outbox: Option<(Outbox, String)>,
+    pub deliveries: Vec<Arc<Delivery>>,
+    pub listener: Option<Arc<Listener>>,
+    pub callbacks: Callbacks,
+}
+
+impl Parts {
+    /// Open calls of an earlier guard of this name go on.
+    pub async fn guard(self, policy: Arc<PolicyCell>, connected: Option<Connected>) -> Guard {
+        let store = self.store.unwrap_or_else(|| Arc::new(MemoryStore::new()));
+        self.host.inner.timers.sweep(&store);
+        let lane = self.outbox.map(|(outbox, lane)| into_lane(&outbox, &lane, &policy.get().settings));
+        let plugins = self.deliveries.iter().map(|delivery| Arc::clone(delivery) as Arc<dyn EventSink>);
+        let sink = Fan::of(lane.into_iter().chain(self.sink).chain(plugins));
+        let shared = Arc::new(Shared {
+            host: self.host,
+            name: self.name.into(),
+            agent_id: self.agent_id,
+            principal: RwLock::new(self.principal),
+            session_id: self.session_id.unwrap_or_else(|| Uuid::new_v4().to_string()),
+            store,
+            callbacks: self.callbacks,
+            sink,
+            deliveries: self.deliveries,
+            listener: self.listener,
+            recipe: self.recipe,
+            policy,
+            connected,
+            closed: AtomicBool::new(false),
+            noticed: AtomicBool::new(false),
+            copies: Default::default(),
+            waiters: Default::default(),
+            due: Default::default(),
+        });
+        shared.arm_from_store().await;
+        Guard { shared }
+    }
 }
 
 /// The options that have to be obeyed before the engine sees a document.
@@ -113,8 +184,11 @@ impl GuardBuilder {
             session_id: None,
             store: None,
             sink: None,
+            listener: None,
+            outbox: None,
             callbacks: Callbacks::default(),
             hooks: Vec::new(),
+            plugins: Vec::new(),
         }
     }
 
@@ -191,6 +265,19 @@ impl GuardBuilder {
         self
     }
 
+    /// The decision log goes into this lane of an outbox (and to the sink, if there is one), which obeys the options `decision_log_required`, `durable` and
+    /// `outbox_max_bytes`. The last is the outbox's: of several guards the one made last says it.
+    pub fn outbox(mut self, outbox: &Outbox, lane: impl Into<String>) -> Self {
+        self.outbox = Some((outbox.clone(), lane.into()));
+        self
+    }
+
+    /// Is told of every decision, on the thread that made it: it should only put it somewhere.
+    pub fn on_decision(mut self, listener: impl Fn(&str, &Decision) + Send + Sync + 'static) -> Self {
+        self.listener = Some(Arc::new(listener));
+        self
+    }
+
     /// A custom operator.
     pub fn operator(mut self, name: impl Into<String>, operator: Callback<OperatorCall, bool>) -> Self {
         self.callbacks.operators.insert(name.into(), operator);
@@ -228,40 +315,53 @@ impl GuardBuilder {
         self
     }
 
+    /// Told of what goes wrong beside decisions.
+    pub fn on_error(mut self, told: impl Fn(&Trouble) + Send + Sync + 'static) -> Self {
+        self.callbacks.on_error = Some(Observer::new(told));
+        self
+    }
+
+    /// A plugin, after those before it: its operators, selectors, hooks (after those of the program), success check,
+    /// principal resolver, and the decision log also to its audit sink. No name may be there twice.
+    pub fn plugin(mut self, plugin: Plugin) -> Self {
+        self.plugins.push(plugin);
+        self
+    }
+
     /// Loads the rules and makes the guard. Open calls of an earlier guard of this name go on.
     ///
     /// # Errors
     /// The rulesets or options do not load, are not signed as they must be, or need an answer that nobody gives.
     pub async fn build(self) -> Result<Guard, Error> {
+        let (parts, rulesets) = self.parts()?;
+        let policy = load(&parts.host, rulesets, &parts.recipe, &parts.callbacks).await?;
+        Ok(parts.guard(Arc::new(PolicyCell::new(policy)), None).await)
+    }
+
+    pub(crate) fn parts(mut self) -> Result<(Parts, Vec<Ruleset>), Error> {
         let mut options = self.options?;
+        let deliveries = plugin::register(&self.plugins, &mut self.callbacks, &mut self.hooks)?;
         announce(&mut options, &self.callbacks, &self.hooks)?;
         settle_in(&mut options);
         let signatures = Signatures::deserialize(Value::Object(options.clone()))
             .map_err(|error| Error::Argument(format!("`options`: {error}")))?;
         let recipe = Recipe { workflow: self.workflow, options, signatures };
         let principal = self.principal.as_deref().map(checked_principal).transpose()?;
-        let policy = load(&self.host, self.rulesets, &recipe, &self.callbacks).await?;
-        let store = self.store.unwrap_or_else(|| Arc::new(MemoryStore::new()));
-        self.host.inner.timers.sweep(&store);
-        let shared = Arc::new(Shared {
+        let parts = Parts {
             host: self.host,
-            name: self.name.into(),
-            agent_id: self.agent_id,
-            principal: RwLock::new(principal),
-            session_id: self.session_id.unwrap_or_else(|| Uuid::new_v4().to_string()),
-            store,
-            callbacks: self.callbacks,
-            sink: self.sink,
+            name: self.name,
             recipe,
-            policy: RwLock::new(policy),
-            closed: AtomicBool::new(false),
-            noticed: AtomicBool::new(false),
-            copies: Default::default(),
-            waiters: Default::default(),
-            due: Default::default(),
-        });
-        shared.arm_from_store().await;
-        Ok(Guard { shared })
+            agent_id: self.agent_id,
+            principal,
+            session_id: self.session_id,
+            store: self.store,
+            sink: self.sink,
+            outbox: self.outbox,
+            deliveries,
+            listener: self.listener,
+            callbacks: self.callbacks,
+        };
+        Ok((parts, self.rulesets))
     }
 }
 
@@ -274,10 +374,12 @@ impl Guard {
     pub async fn reload(&self, rulesets: Vec<Ruleset>) -> Result<String, Error> {
         let shared = &self.shared;
         shared.check_open()?;
+        if shared.connected.as_ref().is_some_and(Connected::is_watched) {
+            return Err(Error::Conflict("the rules of this guard come from its server".to_owned()));
+        }
         let policy = load(&shared.host, rulesets, &after(&shared.recipe, &shared.policy()), &shared.callbacks).await?;
         let revision = policy.revision.clone();
-        let old = std::mem::replace(&mut *shared.policy.write().unwrap_or_else(PoisonError::into_inner), policy);
-        drop(old);
+        shared.policy.replace(policy);
         shared.host.inner.pool.tidy();
         Ok(revision)
     }
@@ -285,7 +387,7 @@ impl Guard {
 
 /// For the policy that comes after this one: tools that have a class keep it, unless the new rulesets say otherwise, also
 /// of those that the options name (engine.md §12.3).
-fn after(recipe: &Recipe, policy: &Policy) -> Recipe {
+pub(crate) fn after(recipe: &Recipe, policy: &Policy) -> Recipe {
     #[derive(Deserialize)]
     struct Tools {
         tools: Value,
@@ -298,7 +400,7 @@ fn after(recipe: &Recipe, policy: &Policy) -> Recipe {
     Recipe { options, workflow: recipe.workflow.clone(), signatures: recipe.signatures.clone() }
 }
 
-async fn load(
+pub(crate) async fn load(
     host: &Host,
     rulesets: Vec<Ruleset>,
     recipe: &Recipe,
@@ -339,6 +441,13 @@ fn settle_in(options: &mut Map<String, Value>) {
             options.insert(name.to_owned(), place.into());
         }
     }
+}
+
+fn into_lane(outbox: &Outbox, lane: &str, settings: &Settings) -> Arc<dyn EventSink> {
+    if let Some(max_bytes) = settings.outbox_max_bytes {
+        outbox.set_max_bytes(max_bytes);
+    }
+    Arc::new(outbox.sink(lane, SinkSettings { required: settings.decision_log_required() }))
 }
 
 async fn verify(host: &Host, rulesets: &[Ruleset], signatures: &Signatures) -> Result<(), Error> {

@@ -6,7 +6,8 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::Shared;
-use crate::bindings::decide::{ApprovalOutcome, ApprovalVerdict, Fault};
+use crate::bindings::decide::{ApprovalVerdict, Fault};
+use crate::callback::nobody_says;
 use crate::clock::Timestamp;
 use crate::decision::Decision;
 use crate::error::Error;
@@ -104,15 +105,7 @@ impl Shared {
         let Some(open) = self.find(call_id).await? else { return Ok(()) };
         match open.state {
             CallState::Asking => {
-                let timed_out = ApprovalOutcome {
-                    verdict: ApprovalVerdict::TimedOut,
-                    approval_id: None,
-                    approver: None,
-                    reason: None,
-                    decided_at: None,
-                    decided_via: None,
-                };
-                let decision = self.settle(call_id, timed_out).await?;
+                let decision = self.settle(call_id, nobody_says(ApprovalVerdict::TimedOut), None).await?;
                 let mut expired = self.due.expired.lock().unwrap_or_else(PoisonError::into_inner);
                 expired.truncate(EXPIRED - 1);
                 expired.push_front(decision);

@@ -10,6 +10,7 @@ use crate::bindings::decide::{self, Fault};
 use crate::decider::Decider;
 use crate::decision::{Conclusion, ToolOutcome};
 use crate::error::Error;
+use crate::policy::Policy;
 use crate::store::{CallState, OpenCall, StoreError};
 
 impl Guard {
@@ -84,7 +85,7 @@ impl Shared {
             }
         };
         match self.drive(scene, Some(Arc::clone(&open.ticket)), first, resume).await {
-            Ok(conclusion) => self.log_conclusion(conclusion),
+            Ok(conclusion) => self.log_conclusion(&policy, conclusion).await,
             Err(failed) => {
                 let ticket = failed.ticket.unwrap_or_else(|| Arc::clone(&open.ticket));
                 self.fault_finish(open, ticket, failed.abnormal.fault).await
@@ -100,7 +101,7 @@ impl Shared {
         let call = Arc::clone(&open.call);
         let work = move |decider: &mut Decider, policy| decider.fault_finish(policy, &call, &ticket, fault, now);
         match self.host.decide(&policy, weight, work).await {
-            Ok(conclusion) => self.log_conclusion(conclusion),
+            Ok(conclusion) => self.log_conclusion(&policy, conclusion).await,
             Err(abnormal) => {
                 let call_id = open.call_id.as_ref();
                 tracing::error!(guard = %self.name, call_id, reason = abnormal.reason, "a fault cannot be logged");
@@ -109,10 +110,10 @@ impl Shared {
         }
     }
 
-    fn log_conclusion(&self, conclusion: decide::Conclusion) -> Conclusion {
+    async fn log_conclusion(&self, policy: &Policy, conclusion: decide::Conclusion) -> Conclusion {
         let (conclusion, events) = Conclusion::new(conclusion);
         self.notice(&conclusion.detail);
-        self.emit_or_log(&events);
+        self.emit_or_log(policy, &events).await;
         conclusion
     }
 }

@@ -3,9 +3,9 @@
 use tokio::select;
 
 use super::Guard;
-use crate::bindings::decide::{Action, ApprovalOutcome, ApprovalVerdict};
+use crate::bindings::decide::{Action, ApprovalVerdict};
 use crate::call::{CallRequest, member};
-use crate::callback::{ApprovalRequest, answered};
+use crate::callback::{ApprovalRequest, answered, nobody_says};
 use crate::decision::{Conclusion, Decision, ToolOutcome};
 use crate::error::Error;
 
@@ -44,7 +44,8 @@ impl Guard {
         let request = request.into();
         let mut decision = self.begin(request).await?;
         while decision.action == Action::Ask {
-            decision = self.approval(&decision).await?;
+            let approval = decision.approval.unwrap_or_default();
+            decision = self.approval(&decision.call_id, approval).await?;
         }
         if !decision.is_allowed() {
             return Ok(Ran::Blocked(decision));
@@ -57,12 +58,14 @@ impl Guard {
         Ok(Ran::Finished { decision, conclusion, output })
     }
 
-    /// Whoever answers first: the approver, somebody who settles the call, or its deadline.
-    async fn approval(&self, decision: &Decision) -> Result<Decision, Error> {
-        let call_id = decision.call_id.as_str();
+    /// Waits for the answer to an `ask` from whoever gives it first: the approver, somebody who settles the call, or its
+    /// deadline. `approval`: what the decision asks. A workflow may ask again.
+    ///
+    /// # Errors
+    /// As [`Guard::settled`].
+    pub async fn approval(&self, call_id: &str, approval: String) -> Result<Decision, Error> {
         let settled = self.settled(call_id);
         let Some(approver) = &self.shared.callbacks.approver else { return settled.await };
-        let approval = decision.approval.clone().unwrap_or_default();
         let request = ApprovalRequest { call_id: call_id.to_owned(), approval };
         let asked = approver.start(self.shared.host.runtime(), None, request);
         let mut settled = std::pin::pin!(settled);
@@ -72,14 +75,7 @@ impl Guard {
         };
         let outcome = outcome.unwrap_or_else(|reason| {
             tracing::error!(guard = self.name(), call_id, reason, "nobody can be asked for an approval");
-            ApprovalOutcome {
-                verdict: ApprovalVerdict::Unreachable,
-                approval_id: None,
-                approver: None,
-                reason: None,
-                decided_at: None,
-                decided_via: None,
-            }
+            nobody_says(ApprovalVerdict::Unreachable)
         });
         match self.settle(call_id, outcome).await {
             Err(Error::NotFound(_) | Error::Conflict(_)) => settled.await,

@@ -79,6 +79,8 @@ impl Shared {
             callbacks: &self.callbacks,
             deadline: self.host.inner.callback_deadline,
             store: &self.store,
+            sessions: self.connected.as_ref().and_then(|connected| connected.sessions.as_ref()),
+            credentials: &self.host.inner.connections,
             session: scene.session,
             session_ttl_ms: scene.policy.settings.session_ttl_ms(),
             now: self.now(),

@@ -9,6 +9,7 @@ use axum::http::Response;
 use serde_json::{Value, json};
 
 use super::App;
+use super::hub::Hub;
 use super::moment::{self, Moment};
 use super::problem::Problem;
 use super::request::{Caller, Query, ok};
@@ -57,6 +58,22 @@ impl Agents {
         };
         app.hub.agents_changed();
         Presence { app: Arc::clone(app), number }
+    }
+
+    /// What agents say in their events that they enforce: of one that follows a push it is the only word.
+    pub fn enforce(&self, hub: &Hub, environment: &str, enforced: &BTreeMap<String, String>) {
+        let mut changed = false;
+        for agent in self.connected().1.values_mut().filter(|agent| agent.environment == environment) {
+            if let Some(revision) = enforced.get(&agent.agent_id)
+                && agent.policy_version.as_ref() != Some(revision)
+            {
+                agent.policy_version = Some(revision.clone());
+                changed = true;
+            }
+        }
+        if changed {
+            hub.agents_changed();
+        }
     }
 
     /// How many there are.

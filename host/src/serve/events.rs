@@ -10,7 +10,7 @@
 //! | `GET /v1/events/stream` | operators | the same, live, as `data:` frames; `Last-Event-ID` or `after` goes on where one was |
 
 use std::borrow::Cow;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::convert::Infallible;
 use std::sync::Arc;
 
@@ -70,6 +70,8 @@ struct Peek<'a> {
     tool_name: Option<Cow<'a, str>>,
     #[serde(borrow)]
     timestamp: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    policy_version: Option<Cow<'a, str>>,
 }
 
 struct Entry {
@@ -80,6 +82,7 @@ struct Entry {
     action: String,
     tool_name: Option<String>,
     time: Option<Moment>,
+    policy_version: Option<String>,
     body: String,
 }
 
@@ -107,6 +110,9 @@ pub async fn ingest(
     let rows = batch.events.iter().enumerate().map(|(index, event)| row(event, &sender, index));
     let rows = rows.collect::<Result<Vec<_>, _>>()?;
     let count = rows.len();
+    let enforced: BTreeMap<String, String> =
+        rows.iter().filter_map(|row| Some((row.agent_id.clone(), row.policy_version.clone()?))).collect();
+    let of = environment.clone();
     let (accepted, last) = app
         .database
         .write(move |connection| {
@@ -119,6 +125,7 @@ pub async fn ingest(
         })
         .await?;
     app.hub.logged(last);
+    app.agents.enforce(&app.hub, &of, &enforced);
     Ok(match dialect {
         Dialect::Canonical => answer(StatusCode::ACCEPTED, Body::empty()),
         Dialect::Superset | Dialect::Console => {
@@ -162,6 +169,7 @@ fn row(event: &RawValue, sender: &str, index: usize) -> Result<Entry, Problem> {
         action: action.into_owned(),
         tool_name: owned(peek.tool_name),
         time: peek.timestamp.and_then(|text| moment::parse(&text)),
+        policy_version: owned(peek.policy_version),
         body: text.to_owned(),
     })
 }

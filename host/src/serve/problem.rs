@@ -5,7 +5,7 @@ use axum::body::Body;
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, Response, StatusCode};
 use axum::response::IntoResponse;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::database::DatabaseError;
 
@@ -18,9 +18,10 @@ pub struct Problem {
     status: StatusCode,
     code: &'static str,
     message: String,
-    /// Where in the request, and what else belongs to it.
+    /// Where in the request.
     place: Option<Box<Value>>,
-    findings: Option<Box<Value>>,
+    /// Further members of the answer.
+    members: Map<String, Value>,
     retry_after: Option<u64>,
 }
 
@@ -31,7 +32,7 @@ impl Problem {
             message.truncate(end);
             message.push('…');
         }
-        Self { status, code, message, place: None, findings: None, retry_after: None }
+        Self { status, code, message, place: None, members: Map::new(), retry_after: None }
     }
 
     /// There is no key, or nobody has it.
@@ -61,13 +62,23 @@ impl Problem {
 
     /// A ruleset that does not load, with what is wrong with it.
     pub fn refused_ruleset(message: impl Into<String>, findings: Value) -> Self {
-        let problem = Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_ruleset", message);
-        Self { findings: Some(Box::new(findings)), ..problem }
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_ruleset", message).with("diagnostics", findings)
     }
 
     /// Not in this state.
     pub fn conflict(message: impl Into<String>) -> Self {
         Self::new(StatusCode::CONFLICT, "conflict", message)
+    }
+
+    /// Something else is there than the request was made for.
+    pub fn precondition_failed(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::PRECONDITION_FAILED, "precondition_failed", message)
+    }
+
+    /// The same with a further member in the answer.
+    pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.members.insert(name.to_owned(), value.into());
+        self
     }
 
     /// More bytes than it may have.
@@ -105,7 +116,7 @@ impl Problem {
 
     /// Findings of the engine, for whom it may concern.
     pub fn findings(&self) -> Option<&Value> {
-        self.findings.as_deref()
+        self.members.get("diagnostics")
     }
 }
 
@@ -123,8 +134,8 @@ impl IntoResponse for Problem {
             None => self.message.as_str().into(),
         };
         let mut body = json!({ "error": self.code, "message": self.message, "detail": detail });
-        if let (Some(findings), Some(members)) = (self.findings, body.as_object_mut()) {
-            members.insert("diagnostics".to_owned(), *findings);
+        if let Some(members) = body.as_object_mut() {
+            members.extend(self.members);
         }
         let mut response = Response::new(Body::from(body.to_string()));
         *response.status_mut() = self.status;

@@ -1,14 +1,14 @@
 //! Counters and workflow state that agents of one environment share. Values are texts; a counter is a text that reads as a
-//! number. Each write gives the value a `version`, which no other value of the file ever had: who writes with `if_version`
-//! writes only over what it has read (0: over nothing).
+//! number. Each write gives the value a `version`, which no other value of the file ever had (0: nothing is there): who
+//! writes with `If-Match` writes only over what it has read.
 //!
 //! | method and path | request | answer |
 //! |---|---|---|
-//! | `GET /v1/sessions/{key}` | | `{"value", "version"}`, or 404 |
-//! | `PUT /v1/sessions/{key}` | `{"value", "if_version"?}` | `{"value", "version"}`, or 409 |
+//! | `GET /v1/sessions/{key}` | | `{"value", "version"}`, or 404 with `version` |
+//! | `PUT /v1/sessions/{key}` | `{"value"}`, `If-Match: "VERSION"`? | `{"value", "version"}`, or 412 with those that are there |
 //! | `DELETE /v1/sessions/{key}` | | `{"value": null}` |
 //! | `POST /v1/sessions/{key}/increment` | `{"amount"?}` | `{"value", "version"}`: the new total |
-//! | `POST /v1/sessions/batch` | `{"keys"}` | `{"values", "versions"}`, `null` for what is not there |
+//! | `POST /v1/sessions/batch` | `{"keys"}` | `{"values", "versions"}`, `null` and 0 for what is not there |
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,7 +16,8 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{Extension, Request, State};
-use axum::http::Response;
+use axum::http::header::IF_MATCH;
+use axum::http::{HeaderMap, Response};
 use rusqlite::{Connection, OptionalExtension as _};
 use serde::Deserialize;
 use serde_json::{Map, Number, Value, json};
@@ -27,6 +28,9 @@ use super::problem::Problem;
 use super::rate::Class;
 use super::request::{Caller, Part, Query, json_body, ok, reference};
 use super::settings::{Dialect, MAX_BATCH, MAX_BODY, MAX_KEY, MAX_SESSION_BODY, MAX_VALUE, REMEMBER_REQUESTS};
+
+/// The version of a key without a value.
+const MISSING: i64 = 0;
 
 /// Where a value is.
 struct Place {
@@ -99,14 +103,26 @@ pub async fn get(
 ) -> Result<Response<Body>, Problem> {
     let place = place(&app, dialect, &caller, &query, key)?;
     let found = app.database.read(move |connection| find(connection, &place, moment::now())).await?;
-    let (value, version) = found.ok_or_else(|| Problem::not_found("no value is kept under this key"))?;
+    let (value, version) = found.ok_or_else(|| missing(dialect))?;
     Ok(answer(dialect, value.into(), Some(version)))
+}
+
+fn missing(dialect: Dialect) -> Problem {
+    let missing = Problem::not_found("no value is kept under this key");
+    if dialect == Dialect::Superset { missing.with("version", MISSING) } else { missing }
 }
 
 #[derive(Deserialize)]
 struct Put {
     value: String,
-    if_version: Option<i64>,
+}
+
+/// What `If-Match` names: one version, as this server gives them.
+fn expected_version(headers: &HeaderMap) -> Result<Option<i64>, Problem> {
+    let Some(given) = headers.get(IF_MATCH) else { return Ok(None) };
+    let version = given.to_str().ok().and_then(|given| given.strip_prefix('"')?.strip_suffix('"')?.parse().ok());
+    let wrong = || Problem::invalid(json!(["header", "if-match"]), "not a version of this server in quotes");
+    version.map(Some).ok_or_else(wrong)
 }
 
 /// `PUT /v1/sessions/{key}`
@@ -119,24 +135,29 @@ pub async fn set(
     request: Request,
 ) -> Result<Response<Body>, Problem> {
     let place = place(&app, dialect, &caller, &query, key)?;
-    let Put { value, if_version } = json_body(request, MAX_SESSION_BODY).await?;
+    let expected = expected_version(request.headers())?;
+    let Put { value } = json_body(request, MAX_SESSION_BODY).await?;
     if value.chars().nth(MAX_VALUE).is_some() {
         return Err(Problem::invalid(json!(["body", "value"]), format!("longer than {MAX_VALUE} characters")));
     }
     let ttl = app.settings.session_ttl;
     let written = app.database.write(move |connection| {
         let now = moment::now();
-        if let Some(expected) = if_version {
-            let there = find(connection, &place, now)?.map_or(0, |(_, version)| version);
-            if there != expected {
-                return Ok(Err(there));
+        if let Some(expected) = expected {
+            let (value, version) = find(connection, &place, now)?.unzip();
+            let version = version.unwrap_or(MISSING);
+            if version != expected {
+                return Ok(Err((value, version)));
             }
         }
         put(connection, &place, &value, expiry(now, ttl)).map(|version| Ok((value, version)))
     });
     match written.await? {
         Ok((value, version)) => Ok(answer(dialect, value.into(), Some(version))),
-        Err(there) => Err(Problem::conflict(format!("the value has version {there} by now"))),
+        Err((value, version)) => {
+            let changed = Problem::precondition_failed("another value is there by now");
+            Err(changed.with("value", value).with("version", version))
+        }
     }
 }
 
@@ -250,7 +271,7 @@ pub async fn batch(
     for (key, found) in found.await? {
         let (value, version) = found.unzip();
         values.insert(key.clone(), value.into());
-        versions.insert(key, version.into());
+        versions.insert(key, version.unwrap_or(MISSING).into());
     }
     let mut members = Map::from_iter([("values".to_owned(), Value::Object(values))]);
     if dialect == Dialect::Superset {

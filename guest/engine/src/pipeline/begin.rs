@@ -337,9 +337,7 @@ pub(super) fn decision(
         if let Some(snapshot) = word.or(asked) {
             detail.raw("workflow", snapshot);
         }
-        if !judgement.notices.is_empty() {
-            detail.raw("notices", &crate::json::write::strings(judgement.notices));
-        }
+        gates::write_notices(judgement.notices, detail);
         if let Some(error) = &judgement.error_detail {
             detail.string("error_detail", &log.redactor.text(error));
         }

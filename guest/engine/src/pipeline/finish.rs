@@ -228,10 +228,7 @@ fn done(
         if let Some(snapshot) = &snapshot {
             detail.raw("workflow", snapshot.get());
         }
-        let notices = gates::notices(&ticket.facts);
-        if !notices.is_empty() {
-            detail.raw("notices", &crate::json::write::strings(notices));
-        }
+        gates::write_notices(gates::notices(&ticket.facts), detail);
         if let Some(trouble) = trouble {
             detail.string("error_detail", &rules.redactor.text(trouble));
         }

@@ -9,6 +9,7 @@ use super::ticket::{Facts, Ticket};
 use crate::call::Call;
 use crate::documents::ruleset::{Approval, TimeoutAction};
 use crate::json::Value;
+use crate::json::write::Object;
 use crate::options::AfterCompletion;
 use crate::record::event::{Entry, Happened, Log};
 use crate::record::time::iso8601_z;
@@ -31,15 +32,42 @@ pub const SOURCE: &str = "workflow";
 /// `decision_name` of a workflow that could not be evaluated.
 pub const ERROR: &str = "workflow_error";
 
-/// Notice of a decision or conclusion: the workflow's state went into a store without versions, where between the last
-/// look and the write somebody else may still have written. Hosts warn about it once.
-pub const UNVERSIONED: &str = "workflow_store_unversioned";
+/// Something that people who run the guard should know; hosts say it once.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Notice {
+    /// Stable.
+    pub code: &'static str,
+    /// For people, one line.
+    pub message: &'static str,
+}
+
+/// The workflow's state went into a store without versions, where between the last look and the write somebody else may
+/// still have written.
+pub static UNVERSIONED: Notice = Notice {
+    code: "workflow_store_unversioned",
+    message: "the session store keeps no versions: of two writers of a workflow's state at the same moment one may be lost",
+};
 
 /// The notices about how a state was written.
 #[must_use]
-pub fn notices(facts: &Facts) -> &'static [&'static str] {
+pub fn notices(facts: &Facts) -> &'static [Notice] {
     let blind = matches!(&facts.workflow, Some(Ok(stored)) if stored.written && stored.unversioned());
-    if blind { &[UNVERSIONED] } else { &[] }
+    if blind { std::slice::from_ref(&UNVERSIONED) } else { &[] }
+}
+
+/// As `notices` of a detail, where there are any.
+pub fn write_notices(notices: &[Notice], detail: &mut Object<'_>) {
+    if notices.is_empty() {
+        return;
+    }
+    detail.list("notices", |list| {
+        for notice in notices {
+            list.object(|out| {
+                out.string("code", notice.code);
+                out.string("message", notice.message);
+            });
+        }
+    });
 }
 
 /// What a workflow says, and the state it leaves.

@@ -36,7 +36,7 @@ pub struct Judgement {
     /// What the workflow said, when it was its turn.
     pub gated: Option<Gated>,
     /// What people who run the guard should know; see [`super::gates::UNVERSIONED`].
-    pub notices: &'static [&'static str],
+    pub notices: &'static [gates::Notice],
     /// The verdict comes from a broken evaluation.
     pub policy_error: bool,
     /// In the words of whoever failed; for operators, not for the agent.

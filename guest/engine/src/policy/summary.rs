@@ -71,6 +71,7 @@ pub(super) fn of_workflow(workflow: &Workflow, warnings: &[Diagnostic]) -> Json 
 fn describe(workflow: &Workflow, out: &mut Object<'_>) {
     out.string("name", &workflow.name);
     out.optional_string("version", Some(workflow.version.as_str()).filter(|version| !version.is_empty()));
+    out.string("state_key", &workflow.state_key("{session}"));
     out.list("stages", |stages| {
         for stage in &workflow.stages {
             stages.object(|out| {
@@ -92,6 +93,7 @@ fn describe(workflow: &Workflow, out: &mut Object<'_>) {
                 gates(out, "exit", &stage.exit);
                 out.optional_string("approval", stage.approval.as_deref());
                 out.bool("terminal", stage.terminal);
+                out.bool("boundary_only", stage.boundary_only());
             });
         }
     });

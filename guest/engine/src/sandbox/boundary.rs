@@ -109,7 +109,7 @@ mod tests {
     use crate::sandbox::Links;
 
     fn compile(list: List, path: &str, home: Option<&str>) -> (Vec<Option<String>>, Vec<(&'static str, Severity)>) {
-        let context = Context { cwd: "/work/dir".to_owned(), home: home.map(str::to_owned) };
+        let context = Context { cwd: "/srv/dir".to_owned(), home: home.map(str::to_owned) };
         let mut findings = Findings::default();
         let paths = [Spanned { value: path.to_owned(), span: Span::default() }];
         let mut boundaries = Boundary::compile(list, &paths, &context, &mut findings);
@@ -137,11 +137,11 @@ mod tests {
         for (path, expected) in [
             ("/w/", "/w"),
             ("//w/./x/../y", "/w/y"),
-            ("w", "/work/dir/w"),
+            ("w", "/srv/dir/w"),
             ("..", "/work"),
             ("/", "/"),
             ("/w/%2e%2e", "/w/%2e%2e"),
-            (" ", "/work/dir/ "),
+            (" ", "/srv/dir/ "),
         ] {
             assert_eq!(compile(List::Within, path, None), (paths(&[expected]), vec![]), "{path}");
         }
@@ -150,7 +150,7 @@ mod tests {
     #[test]
     fn tilde_is_the_home_directory_or_nothing() {
         assert_eq!(compile(List::Within, "~/p", Some("/home/u")).0, paths(&["/home/u/p"]));
-        assert_eq!(compile(List::NotWithin, "~/p", Some("/home/u")).0, paths(&["/home/u/p", "/work/dir/~/p"]));
+        assert_eq!(compile(List::NotWithin, "~/p", Some("/home/u")).0, paths(&["/home/u/p", "/srv/dir/~/p"]));
         let (bound, findings) = compile(List::Within, "~/p", None);
         assert_eq!((bound, findings), (vec![None], vec![("W_GLOB", Severity::Warning)]));
         assert_eq!(compile(List::NotWithin, "~u/p", Some("/home/u")).0.first(), Some(&None));

@@ -11,10 +11,12 @@ pub struct Picture {
     pub name: String,
     #[serde(default)]
     pub version: Option<String>,
+    /// Where the state of a session is; `{session}` stands for its id.
+    pub state_key: String,
     pub stages: Vec<Stage>,
-    /// Its id and state.
+    /// Its id, and its state if it has begun.
     #[serde(skip)]
-    pub session: Option<(String, State)>,
+    pub session: Option<(String, Option<State>)>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -27,6 +29,8 @@ pub struct Stage {
     exit: Vec<Gate>,
     pub approval: Option<String>,
     pub terminal: bool,
+    /// Calls pass through it to the next stage.
+    boundary_only: bool,
 }
 
 #[derive(Debug, Deserialize)]
@@ -89,14 +93,6 @@ pub enum Mark {
     Left,
 }
 
-impl State {
-    /// Of a session that has done nothing.
-    pub fn initial(picture: &Picture) -> Self {
-        let active_stage = picture.stages.first().map(|stage| stage.id.clone()).unwrap_or_default();
-        Self { active_stage, ..Self::default() }
-    }
-}
-
 impl Picture {
     pub fn title(&self) -> String {
         self.version.as_ref().map_or_else(|| self.name.clone(), |version| format!("{} {version}", self.name))
@@ -104,8 +100,8 @@ impl Picture {
 
     pub fn mark(&self, stage: &Stage) -> Mark {
         match &self.session {
-            Some((_, state)) if state.active_stage == stage.id => Mark::Here,
-            Some((_, state)) if state.completed_stages.contains(&stage.id) => Mark::Left,
+            Some((_, Some(state))) if state.active_stage == stage.id => Mark::Here,
+            Some((_, Some(state))) if state.completed_stages.contains(&stage.id) => Mark::Left,
             _ => Mark::Ahead,
         }
     }
@@ -113,6 +109,7 @@ impl Picture {
     /// What is to be said of the session: a word and a text each.
     pub fn session_lines(&self) -> Vec<(&'static str, String)> {
         let Some((session, state)) = &self.session else { return Vec::new() };
+        let Some(state) = state else { return vec![("session", format!("{session} has not begun"))] };
         let place = match state.active_stage.as_str() {
             "" => "has completed the workflow".to_owned(),
             stage => format!("is in {stage}"),
@@ -160,7 +157,7 @@ impl Stage {
     pub fn lines(&self) -> Vec<(&'static str, String)> {
         let mut lines = Vec::new();
         lines.extend(self.entry.iter().map(|gate| ("enter when", gate.condition.clone())));
-        match (self.terminal, self.tools.is_empty(), self.boundary_only()) {
+        match (self.terminal, self.tools.is_empty(), self.boundary_only) {
             (true, true, _) => lines.push(("tools", "none: the workflow is complete".to_owned())),
             (_, false, _) => lines.push(("tools", self.tools.join(", "))),
             (_, true, true) => {}
@@ -173,10 +170,5 @@ impl Stage {
         lines.extend(self.exit.iter().map(|gate| ("leave when", gate.condition.clone())));
         lines.extend(self.approval.iter().map(|message| ("a person", message.clone())));
         lines
-    }
-
-    /// Calls pass through it to the next stage.
-    fn boundary_only(&self) -> bool {
-        self.tools.is_empty() && self.checks.is_empty() && (self.approval.is_some() || !self.exit.is_empty())
     }
 }

@@ -53,8 +53,11 @@ pub fn ruleset(random: &mut Random, world: &World, plan: Plan) -> Datum {
         rules.swap(index, random.below(index + 1));
     }
     if plan.ask {
-        let ask =
-            if plan.sandboxes { sandbox(random, world, &rules, "ask") } else { pre(random, world, &rules, "ask") };
+        let ask = if plan.sandboxes && random.percent(50) {
+            sandbox(random, world, &rules, "ask")
+        } else {
+            pre(random, world, &rules, "ask")
+        };
         rules.push(ask);
     }
     let mut document = Datum::map([

@@ -1,0 +1,3 @@
+module github.com/edictum/edictum-guard-go
+
+go 1.24
