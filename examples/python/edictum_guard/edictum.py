@@ -53,7 +53,7 @@ class Edictum:
         self._results: dict[str, Any] = {}
         sink = settings.audit_sink
         listed = list(sink) if isinstance(sink, Iterable) else [sink] if sink is not None else []
-        sinks = Sinks([settings.local_sink, *listed], self._on_error)
+        sinks = Sinks([settings.local_sink, *settings.further_sinks, *listed], self._on_error)
         self._guard = Guard(
             settings.guard_name,
             self._rulesets,
@@ -248,6 +248,11 @@ class Edictum:
         return self._guard.session_id
 
     @property
+    def server_bundle_name(self) -> str | None:
+        """Name of the ruleset of a server-backed guard."""
+        return self._server.bundle_name if self._server else None
+
+    @property
     def local_sink(self) -> CollectingAuditSink:
         """The newest events of this guard."""
         return self._settings.local_sink
@@ -347,11 +352,11 @@ class Edictum:
         await sink.flush(timeout)
         return sink.unsent
 
-    async def close(self) -> None:
-        """Ends the guard. Open calls stay in the store; events that wait for the server are sent."""
-        if self._server is not None:
-            await self._server.close()
+    async def close(self) -> int:
+        """Ends the guard. Open calls stay in the store; events that wait for the server are sent. Gives the number of those that
+        could not be."""
         self._guard.close()
+        return 0 if self._server is None else await self._server.close()
 
     async def __aenter__(self) -> Edictum:
         return self

@@ -109,6 +109,8 @@ class Settings:
     #: Asks people through the server, when there is one.
     asker: Asker | None = None
     grace_ms: int = 0
+    #: Beside `audit_sink`, whatever that is.
+    further_sinks: Sequence[AuditSink] = ()
     #: The local log that every guard keeps.
     local_sink: CollectingAuditSink = field(default_factory=CollectingAuditSink)
 

@@ -49,13 +49,17 @@ class ServerSettings:
     outbox: str | os.PathLike[str] | None
     memory: Store | None
     timeout: float
+    #: Whether people are asked through the server, when there is no backend.
+    asks: bool = True
 
 
 async def connect(kind: type[Edictum], server: ServerSettings, settings: Settings) -> Edictum:
     """Makes the parts, waits for the first rules, and makes the guard of them."""
     if not server.auto_watch and server.bundle_name is None:
         raise EdictumConfigError("without `auto_watch` the server cannot assign a ruleset: give `bundle_name`")
-    host: Host = settings.host or await asyncio.to_thread(Host.default)
+    host = settings.host
+    if host is None:
+        host = await asyncio.to_thread(Host.default)
     connection = await host.loop.thread(lambda: _connection(server, settings, host))
     guard = kind.__new__(kind)
 
@@ -100,7 +104,7 @@ def _connection(server: ServerSettings, settings: Settings, host: Host) -> Serve
         options,
         store=server.memory or (own if isinstance(own, Store) else None),
         sink=sink,
-        asks=server.approval_backend is None,
+        asks=server.asks and server.approval_backend is None,
         on_error=lambda error: _tell(settings, error),
     )
     settings.host = host

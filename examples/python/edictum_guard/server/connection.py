@@ -116,11 +116,13 @@ class ServerConnection:
         """The ruleset's name on the server."""
         return self._bundle_name
 
-    async def close(self) -> None:
-        """Ends it; events that wait are sent."""
+    async def close(self) -> int:
+        """Ends it; events that wait are sent. Gives the number of those that could not be."""
         self._source.close()
-        if self.sink is not None:
-            await self.sink.close()
+        if self.sink is None:
+            return 0
+        await self.sink.close()
+        return self.sink.unsent
 
     def _apply(self, release: Release) -> None:
         ruleset = Ruleset(release.name, release.text)
