@@ -76,8 +76,17 @@ async def settle(core: Core, waits: Waits, call_id: str, approval: Approval) -> 
         raise
 
 
-async def settle_now(core: Core, waits: Waits, call_id: str, approval: Approval, at: int | None = None) -> Decision:
-    """The same, and nothing else. `at`: the time of the answer, when it is not now."""
+async def settle_now(
+    core: Core,
+    waits: Waits,
+    call_id: str,
+    approval: Approval,
+    at: int | None = None,
+    *,
+    overdue: bool = False,
+) -> Decision:
+    """The same, and nothing else. `at`: the time of the answer, when it is not now. `overdue`: it is the deadline that answers, and
+    what it says is remembered."""
     found = await core.in_store(waits, lambda store: store.find(core.name, call_id))
     if found is None:
         raise unknown(call_id)
@@ -98,6 +107,9 @@ async def settle_now(core: Core, waits: Waits, call_id: str, approval: Approval,
         decided = await _keep_settled(core, scene, open_call, claim, decided, kept)
     if core.asker is not None and open_call.approval is not None:
         core.asker.forget(core, call_id, open_call.approval)
+    if overdue:
+        # Before anybody hears of it.
+        core.expired.appendleft(decided)
     if decided.action != "ask":
         with core.lock:
             waiting = core.waiters.pop(call_id, [])

@@ -34,11 +34,21 @@ log = logging.getLogger("edictum_guard")
 CALL_MEMBERS = ("environment", "metadata", "call_index", "parent_call_id", "tool_use_id")
 
 
+#: The rules of a guard that was given none: the engine wants one, and no tool has such a name.
+_NO_RULES = """apiVersion: edictum/v1
+kind: Ruleset
+metadata: {name: none}
+defaults: {mode: enforce}
+rules:
+  - {id: none, type: pre, tool: /, when: {tool.name: {equals: /}}, then: {action: block, message: no such tool}}
+"""
+
+
 class Edictum:
     """Judges tool calls, and runs tools that may run. Thread-safe; `run`, `reload` and `close` never block an event loop."""
 
     def __init__(self, *, rulesets: Sequence[Ruleset] = (), **common: Unpack[Common]) -> None:
-        """A guard of these rulesets, laid over one another left to right. See `settings.Common` for the rest.
+        """A guard of these rulesets, laid over one another left to right; without any, of limits, hooks and a workflow alone. See `settings.Common` for the rest.
 
         Raises:
             EdictumConfigError: rules or options do not load.
@@ -47,7 +57,7 @@ class Edictum:
 
     def _set_up(self, rulesets: Sequence[Ruleset], settings: Settings, server: ServerConnection | None = None) -> None:
         self._settings = settings
-        self._rulesets = list(rulesets)
+        self._rulesets = list(rulesets) or [Ruleset("none", _NO_RULES)]
         self._server = server
         #: What tools returned, as they returned it, while their calls end.
         self._results: dict[str, Any] = {}
