@@ -62,9 +62,11 @@ class Host:
         self._policies: dict[bytes, weakref.WeakSet[Policy]] = {}
         self._in_use: weakref.WeakValueDictionary[bytes, Policy] = weakref.WeakValueDictionary()
         self._lock = threading.Lock()
-        engine = component.engine()
-        code = Code(engine, component.load(engine, binary or component.find()))
-        component.tick(engine)
+        self._lanes_lock = threading.Lock()
+        self.engine = component.engine()
+        code = Code(self.engine, component.load(self.engine, binary or component.find()))
+        component.tick(self.engine)
+        self._lanes: Code | None = None
         self.pool = Pool(code, bounds or Bounds(), deciders or os.cpu_count() or 1, self._in_use.__contains__)
 
     @classmethod
@@ -116,6 +118,13 @@ class Host:
         if isinstance(found, str):
             raise ValueError(found)
         return found
+
+    def lanes(self) -> Code:
+        """The component that talks to edictum-api, compiled when it is first needed. May take a while."""
+        with self._lanes_lock:
+            if self._lanes is None:
+                self._lanes = Code(self.engine, component.load(self.engine, component.find_guard()))
+            return self._lanes
 
     # Policies.
 

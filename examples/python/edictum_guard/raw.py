@@ -17,6 +17,7 @@ from typing import Any
 Members = list[tuple[str, str]]
 
 _SPACE = re.compile(r"[ \t\n\r]*")
+_BLANKS = (" ", "\t", "\n", "\r")
 _BRACKET = re.compile(r'"(?:[^"\\]|\\.)*"|[][{}]', re.DOTALL)
 
 
@@ -32,6 +33,7 @@ _SKIP = json.JSONDecoder(
     object_pairs_hook=_nothing, parse_float=_nothing, parse_int=_nothing, parse_constant=_refused
 )
 _STRINGS = json.JSONDecoder()
+_STRING = json.JSONEncoder(ensure_ascii=False).encode
 
 
 def members(text: str) -> Members:
@@ -95,7 +97,8 @@ def joined(parts: Iterable[tuple[str, str]]) -> str:
 
 def quoted(text: str) -> str:
     """A string as JSON; half surrogates, which no UTF-8 has, as escapes."""
-    return _utf8(json.dumps(text, ensure_ascii=False), text)
+    shown = _STRING(text)
+    return shown if shown.isascii() else _utf8(shown, text)
 
 
 def printed(value: Any) -> str:
@@ -170,6 +173,9 @@ def _bracket_end(text: str, begin: int) -> int:
 
 
 def _past_space(text: str, at: int) -> int:
+    # What the engine writes has none.
+    if text[at : at + 1] not in _BLANKS:
+        return at
     space = _SPACE.match(text, at)
     return space.end() if space else at
 
