@@ -70,9 +70,7 @@ impl Place {
         for decision in &begun {
             assert_eq!(decision["action"], "allow", "{decision}");
         }
-        let finish = |decision: &Value| {
-            json!({"guard": guard, "call_id": decision["call_id"], "result": "done", "parallel": true})
-        };
+        let finish = |decision: &Value| json!({"guard": guard, "call_id": decision["call_id"], "result": "done", "parallel": true});
         let _finished = self.all("finish", begun.iter().map(finish));
     }
 }
@@ -151,9 +149,7 @@ fn what_hangs_holds_up_nobody_who_does_not_need_it() {
     const CALLS: usize = 1_000;
     let place = Place::new();
     place.all("open_server", [place.fields("local", "memory"), place.fields("remote", "server")].into_iter());
-    until("the stream is up", || {
-        place.driver.ask("health", json!({"guard": "local"})).unwrap()["stream"] == "live"
-    });
+    until("the stream is up", || place.driver.ask("health", json!({"guard": "local"})).unwrap()["stream"] == "live");
     place.run("local", 10);
 
     // Sessions: a call that needs them waits, and nobody else does.
