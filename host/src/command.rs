@@ -8,6 +8,8 @@ mod driver;
 mod events;
 mod findings;
 mod outcome;
+mod plugin;
+mod plugins;
 mod remote;
 mod rules;
 mod rulesets;
@@ -36,6 +38,7 @@ pub enum Verb {
     Check(check::Check),
     Run(run::Run),
     Templates(templates::Templates),
+    Plugin(plugin::Plugin),
     Workflow(workflow::Workflow),
     Driver(driver::Driver),
     Serve(serve::Serve),
@@ -105,6 +108,7 @@ impl Verb {
             Self::Check(verb) => verb.run(),
             Self::Run(verb) => verb.run(),
             Self::Templates(verb) => verb.run(),
+            Self::Plugin(verb) => verb.run(),
             Self::Workflow(verb) => verb.run(),
             Self::Driver(verb) => verb.run(),
             Self::Serve(verb) => verb.run(),

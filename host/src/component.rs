@@ -87,7 +87,7 @@ pub(crate) fn engine() -> Result<Engine, Error> {
 
 /// The decider, linked to nothing: it imports nothing, and would not load if it did.
 pub(crate) fn load(engine: &Engine, source: &ComponentSource) -> Result<DeciderPre<Limits>, Error> {
-    let component = compile(engine, "decider", source)?;
+    let component = compile(engine, "decider", source).map_err(broken)?;
     let instance = Linker::new(engine)
         .instantiate_pre(&component)
         .map_err(|error| Error::Component(format!("the component is not a decider: {error:#}")))?;
@@ -95,7 +95,11 @@ pub(crate) fn load(engine: &Engine, source: &ComponentSource) -> Result<DeciderP
 }
 
 /// The code of a component; `kind` is for whoever looks into the cache.
-pub(crate) fn compile(engine: &Engine, kind: &str, source: &ComponentSource) -> Result<Component, Error> {
+pub(crate) fn compile(engine: &Engine, kind: &str, source: &ComponentSource) -> wasmtime::Result<Component> {
     cache::load(engine, kind, &source.hash, || Component::new(engine, &source.bytes))
-        .map_err(|error| Error::Component(format!("the component cannot be compiled: {error:#}")))
+}
+
+/// What is said of a component of ours that does not compile.
+pub(crate) fn broken(error: wasmtime::Error) -> Error {
+    Error::Component(format!("the component cannot be compiled: {error:#}"))
 }

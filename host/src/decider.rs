@@ -238,7 +238,7 @@ impl Decider {
 }
 
 /// One more than it takes: the running tick counts for nothing.
-fn ticks(time: Duration) -> u64 {
+pub(crate) fn ticks(time: Duration) -> u64 {
     u64::try_from(time.as_nanos().div_ceil(TICK.as_nanos())).unwrap_or(u64::MAX).saturating_add(1)
 }
 

@@ -35,6 +35,14 @@ pub enum Error {
     /// There is no component, or it cannot be run.
     #[error("{0}")]
     Component(String),
+    /// A plugin cannot be loaded.
+    #[error("plugin `{plugin}`: {reason}")]
+    Plugin {
+        /// Its name or its file.
+        plugin: String,
+        /// Why not.
+        reason: String,
+    },
     /// An instance ended abnormally where no decision was asked for.
     #[error("the engine failed: {0}")]
     Abnormal(String),
@@ -48,7 +56,7 @@ impl Error {
         match self {
             Self::Refused(failure) if failure.code.is_empty() => kind(failure.kind),
             Self::Refused(failure) => &failure.code,
-            Self::Argument(_) => "bad-request",
+            Self::Argument(_) | Self::Plugin { .. } => "bad-request",
             Self::NotFound(_) => "not-found",
             Self::Conflict(_) => "conflict",
             Self::Unauthorized(_) => "unauthorized",
@@ -72,6 +80,7 @@ impl Error {
             Self::Store(error) => Self::Store(error.clone()),
             Self::Component(message) => Self::Component(message.clone()),
             Self::Abnormal(message) => Self::Abnormal(message.clone()),
+            Self::Plugin { plugin, reason } => Self::Plugin { plugin: plugin.clone(), reason: reason.clone() },
         }
     }
 

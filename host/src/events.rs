@@ -21,29 +21,32 @@ pub trait EventSink: Send + Sync + 'static {
     }
 }
 
-/// Two sinks. The first is the one that counts; what the second cannot keep is said in our log.
-pub(crate) struct Both {
-    pub first: Arc<dyn EventSink>,
-    pub second: Arc<dyn EventSink>,
-}
+/// A decision log that goes to several places. Each gets the events, whatever the others say; the first that cannot keep
+/// them is heard.
+pub(crate) struct Fan(Vec<Arc<dyn EventSink>>);
 
-impl Both {
-    fn tell_second(&self, events: &[String]) {
-        if let Err(reason) = self.second.emit(events) {
-            tracing::error!(reason, events = events.len(), "a sink of the program cannot keep events");
-        }
+impl Fan {
+    /// One sink is itself.
+    pub fn of(sinks: impl Iterator<Item = Arc<dyn EventSink>>) -> Option<Arc<dyn EventSink>> {
+        let mut sinks: Vec<_> = sinks.collect();
+        if sinks.len() > 1 { Some(Arc::new(Self(sinks))) } else { sinks.pop() }
     }
 }
 
-impl EventSink for Both {
+impl EventSink for Fan {
     fn emit(&self, events: &[String]) -> Result<(), String> {
-        self.tell_second(events);
-        self.first.emit(events)
+        self.0.iter().map(|sink| sink.emit(events)).fold(Ok(()), Result::and)
     }
 
     fn keep(&self, events: &[String]) -> Kept {
-        self.tell_second(events);
-        self.first.keep(events)
+        let kept: Vec<_> = self.0.iter().map(|sink| sink.keep(events)).collect();
+        Kept::when(async move {
+            let mut all = Ok(());
+            for kept in kept {
+                all = all.and(kept.await);
+            }
+            all
+        })
     }
 }
 

@@ -37,6 +37,7 @@ use crate::decision::Decision;
 use crate::error::Error;
 use crate::events::EventSink;
 use crate::host::Host;
+use crate::plugin::Delivery;
 use crate::policy::{Policy, PolicyCell};
 use crate::store::{OpenCall, Store, StoreError};
 
@@ -68,6 +69,8 @@ pub(crate) struct Shared {
     store: Arc<dyn Store>,
     callbacks: Callbacks,
     sink: Option<Arc<dyn EventSink>>,
+    /// Ways of the decision log that end with the guard.
+    deliveries: Vec<Arc<Delivery>>,
     listener: Option<Arc<Listener>>,
     recipe: Recipe,
     policy: Arc<PolicyCell>,
@@ -205,6 +208,9 @@ impl Guard {
         self.shared.closed.store(true, Ordering::SeqCst);
         self.shared.waiters().clear();
         self.shared.host.inner.pool.tidy();
+        for delivery in &self.shared.deliveries {
+            delivery.close(&self.shared.host).await;
+        }
         self.flush(LAST_FLUSH).await
     }
 

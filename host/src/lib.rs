@@ -12,6 +12,7 @@
 //! | [`outbox`] | the decision log's events until a server has them |
 //! | [`callback`] | what a program answers for itself |
 //! | [`lanes`] | edictum-api, as five parts that can be used alone |
+//! | [`plugin`] | components of others that answer for it |
 //! | [`driver`] | the same as lines of JSON, for other languages and for tests |
 //!
 //! ```
@@ -78,6 +79,7 @@ mod links;
 #[doc(hidden)]
 pub mod measure;
 pub mod outbox;
+pub mod plugin;
 mod policy;
 mod pool;
 mod process;

@@ -270,7 +270,7 @@ mod tests {
         let endless = command(&["sh", "-c", "echo $$ > pid; exec sleep 60"]);
         let cwd = folder.path().to_str().map(str::to_owned);
         block(async {
-            let started = tokio::spawn(super::run(endless, cwd));
+            let started = tokio::spawn(super::run(endless, cwd, Vec::new()));
             while std::fs::read_to_string(&file).map_or(true, |pid| pid.trim().is_empty()) {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }

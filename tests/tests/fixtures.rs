@@ -1,4 +1,5 @@
-//! One test a fixture: the shared suites and our own, over the driver under test (`EDICTUM_DRIVER`, `EDICTUM_SHARED`).
+//! One test a fixture: the shared suites and our own, over the driver of each host under test (`EDICTUM_DRIVERS`, or the one of
+//! `EDICTUM_DRIVER`; `EDICTUM_SHARED`). What a host has no capability for is not run, counted, and said.
 //!
 //! It fails when a suite is missing or empty, when fewer cases run than their files list, and when a suite of ours has fewer
 //! rows than its floor (`UPDATE=1` writes the floors anew). A filter on the command line turns the counting off.
@@ -9,13 +10,26 @@ use std::sync::Arc;
 use edictum_tests::fixture::guarded::Drivers;
 use edictum_tests::fixture::score::{Floors, Score};
 use edictum_tests::fixture::{Suite, load};
-use edictum_tests::places;
+use edictum_tests::places::{self, HostDriver};
 use libtest_mimic::{Arguments, Failed, Trial};
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
+    let mut good = true;
+    for (place, host) in places::host_drivers().into_iter().enumerate() {
+        if place > 0 {
+            // In the words of `cargo test`, so that whoever adds up results has a line for each host.
+            println!("     Running fixtures, {}", host.name);
+        }
+        good &= over(&arguments, host);
+    }
+    if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Runs the suites over one host. False: something failed.
+fn over(arguments: &Arguments, host: HostDriver) -> bool {
     let whole = arguments.filter.is_none() && arguments.skip.is_empty() && !arguments.list && !arguments.ignored;
-    let (drivers, score) = (Arc::new(Drivers::default()), Arc::new(Score::default()));
+    let (drivers, score) = (Arc::new(Drivers::of(host.command)), Arc::new(Score::default()));
     let capabilities = if arguments.list { Ok(Vec::new()) } else { drivers.hello().map(|hello| hello.capabilities) };
 
     let mut trials = Vec::new();
@@ -38,7 +52,7 @@ fn main() -> ExitCode {
         trials.push(Trial::test("no suite of ours has lost rows", move || hold_floors(&rows)));
     }
 
-    let conclusion = libtest_mimic::run(&arguments, trials);
+    let conclusion = libtest_mimic::run(arguments, trials);
     if !arguments.list {
         print!("\n{}", score.summary());
     }
@@ -48,7 +62,7 @@ fn main() -> ExitCode {
         lost.iter().for_each(|line| println!("lost: {line}"));
         println!("test result: FAILED. 0 passed; {} failed; suites that lost cases", lost.len());
     }
-    if conclusion.has_failed() || !lost.is_empty() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+    !conclusion.has_failed() && lost.is_empty()
 }
 
 fn rows_of(suite: &Suite) -> (String, usize) {

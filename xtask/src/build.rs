@@ -14,8 +14,8 @@ pub fn everything() -> Outcome<PathBuf> {
     // Without `--package`: the features of dependencies are those of the whole workspace then, as for the tests, and
     // wasmtime is not built a second time for them.
     run(cargo_building("build", &["--profile", "ci", "--bin", "edictum-host"]))?;
-    let name = format!("edictum-host{}", std::env::consts::EXE_SUFFIX);
-    let (built, released) = (target().join("ci").join(&name), target().join("release").join(&name));
+    let released = host();
+    let built = target().join("ci").join(released.file_name().unwrap_or_default());
     // A running program's file cannot be written, but it can be replaced.
     let fresh = released.with_extension("new");
     fs::create_dir_all(target().join("release"))
@@ -23,6 +23,11 @@ pub fn everything() -> Outcome<PathBuf> {
         .and_then(|_| fs::rename(&fresh, &released))
         .map_err(|error| format!("cannot copy `{}` to `{}`: {error}", built.display(), released.display()))?;
     Ok(released)
+}
+
+/// Where the host is, once it is built.
+pub fn host() -> PathBuf {
+    target().join("release").join(format!("edictum-host{}", std::env::consts::EXE_SUFFIX))
 }
 
 /// Builds, then becomes the host with this verb.

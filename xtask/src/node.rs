@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use crate::build;
-use crate::shell::{Outcome, run, step, target};
+use crate::shell::{Outcome, run, step};
 
 /// The folder of the package.
 pub fn folder() -> PathBuf {
@@ -23,15 +23,6 @@ pub fn prepare() -> Outcome<()> {
     run(npm(&["run", "build", "--silent"]))
 }
 
-/// Builds everything, and answers with the command that starts the driver.
-pub fn driver() -> Outcome<Command> {
-    build::everything()?;
-    prepare()?;
-    let mut driver = Command::new("node");
-    driver.arg(folder().join("driver.js"));
-    Ok(driver)
-}
-
 /// Runs the tests of the package: how many passed and failed.
 pub fn test() -> Outcome<(u64, u64)> {
     prepare()?;
@@ -41,7 +32,7 @@ pub fn test() -> Outcome<(u64, u64)> {
         .args(["--test", "--test-reporter=spec", "--test-reporter-destination=stderr"])
         .args(["--test-reporter=tap", "--test-reporter-destination=stdout", "test/"])
         .current_dir(folder())
-        .env("EDICTUM_HOST", target().join("ci").join(format!("edictum-host{}", std::env::consts::EXE_SUFFIX)))
+        .env("EDICTUM_HOST", build::host())
         .stdin(Stdio::null())
         .stderr(Stdio::inherit());
     let output = command.output().map_err(|error| format!("cannot start `node --test`: {error}"))?;

@@ -2,18 +2,26 @@
 //! that one run shows everything, and ends with one line: `N passed, N failed`.
 
 use std::io::{self, BufRead as _, BufReader};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use crate::shell::{Outcome, answer, cargo, cargo_building, name, run, step};
-use crate::{End, build, libedictum, node, packages, wit};
+use crate::{End, build, driver, golang, libedictum, node, packages, python, wit};
 
 /// Runs everything, prints what came of it, and says whether all is well.
 pub fn test() -> Outcome<End> {
     build::everything()?;
     let browser = packages::browser();
+    let drivers = driver::listed()?;
+    let cargo_component = packages::plugins()?;
     step("tests");
-    let mut suites = cargo_test(browser)?;
+    let mut suites = cargo_test(browser, &drivers)?;
+    step("the Python package");
+    suites.extend(python_tests()?);
     suites.push(counted("examples/node", node::test()));
+    let go = packages::go();
+    if go {
+        suites.extend(golang::test());
+    }
     step("format, lints, generated pages");
     suites.extend(checks());
 
@@ -26,21 +34,28 @@ pub fn test() -> Outcome<End> {
     if !browser {
         println!("not run: the tests of the page (no Chromium)");
     }
+    if !cargo_component {
+        println!("not run: plugins built with cargo-component (there is none of version 0.21)");
+    }
+    if !go {
+        println!("not run: the tests of the Go module (no Go)");
+    }
     println!("{passed} passed, {failed} failed");
     Ok(if failed == 0 { End::Good } else { End::Findings })
 }
 
 /// What one test binary, or one check, came to.
 #[derive(Debug, PartialEq, Eq)]
-struct Suite {
-    name: String,
-    passed: u64,
-    failed: u64,
+pub struct Suite {
+    pub name: String,
+    pub passed: u64,
+    pub failed: u64,
 }
 
 /// Runs the tests of the workspace; what they print goes on to stderr.
-fn cargo_test(browser: bool) -> Outcome<Vec<Suite>> {
+fn cargo_test(browser: bool, drivers: &str) -> Outcome<Vec<Suite>> {
     let mut command = cargo_building("test", &["--profile", "ci", "--no-fail-fast"]);
+    command.env("EDICTUM_DRIVERS", drivers);
     if !browser {
         command.env(packages::NO_BROWSER, "1");
     }
@@ -61,6 +76,36 @@ fn cargo_test(browser: bool) -> Outcome<Vec<Suite>> {
     }
     let status = child.wait().map_err(|error| format!("cannot wait for `{shown}`: {error}"))?;
     Ok(tally.finish(status.success()))
+}
+
+/// The tests of the Python package, and its types.
+fn python_tests() -> Outcome<Vec<Suite>> {
+    let interpreter = python::interpreter()?;
+    let within = |arguments: &[&str]| {
+        let mut command = Command::new(&interpreter);
+        command.current_dir(python::folder()).args(["-B", "-m"]).args(arguments);
+        command.env("EDICTUM_HOST", build::host());
+        command
+    };
+    let mut tests = within(&["pytest", "-q", "-p", "no:cacheprovider"]);
+    let output = tests.stdin(Stdio::null()).stderr(Stdio::inherit()).output();
+    let output = output.map_err(|error| format!("cannot start `{}`: {error}", name(&tests)))?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    eprint!("{said}");
+    let (passed, failed) = pytest_counts(&said);
+    // Ended without a result, or without a test: that is a failure.
+    let failed = failed.max(u64::from(!output.status.success() || passed == 0));
+    let types = within(&["mypy", "--cache-dir", "/dev/null"]);
+    Ok(vec![
+        Suite { name: "examples/python".to_owned(), passed, failed },
+        check("mypy --strict (examples/python)", run(types).map(|()| true)),
+    ])
+}
+
+/// Of a last line such as `1 failed, 20 passed, 1 error in 3.21s`.
+fn pytest_counts(said: &str) -> (u64, u64) {
+    let last = said.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default().replace(',', ";");
+    (count(&last, "passed"), count(&last, "failed") + count(&last, "error") + count(&last, "errors"))
 }
 
 /// Reads the output of `cargo test` line by line.
@@ -159,7 +204,8 @@ fn counted(name: &str, outcome: Outcome<(u64, u64)>) -> Suite {
     Suite { name: name.to_owned(), passed, failed }
 }
 
-fn check(name: &str, outcome: Outcome<bool>) -> Suite {
+/// A check as a suite of one.
+pub fn check(name: &str, outcome: Outcome<bool>) -> Suite {
     let good = outcome.unwrap_or_else(|trouble| {
         eprintln!("{trouble}");
         false
@@ -200,6 +246,13 @@ mod tests {
         let output = "Running unittests src/lib.rs (target/one-1)\nRunning tests/two.rs (target/two-2)\n";
         let expected = [("one (ended early)".to_owned(), 0, 1), ("two (ended early)".to_owned(), 0, 1)];
         assert_eq!(tally(output, false), expected);
+    }
+
+    #[test]
+    fn the_last_line_of_pytest_is_read() {
+        assert_eq!(pytest_counts("...\n1 failed, 20 passed, 2 errors in 3.21s\n"), (20, 3));
+        assert_eq!(pytest_counts("20 passed, 1 skipped in 0.5s\n\n"), (20, 0));
+        assert_eq!(pytest_counts(""), (0, 0));
     }
 
     #[test]

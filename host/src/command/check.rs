@@ -7,6 +7,7 @@ use clap::Args;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::plugins::Plugins;
 use super::rules::Settings;
 use super::{End, Trouble, say, start};
 
@@ -29,6 +30,8 @@ pub struct Check {
     rules: Vec<PathBuf>,
     #[command(flatten)]
     settings: Settings,
+    #[command(flatten)]
+    plugins: Plugins,
     /// The call: a JSON object with `tool` and `args`, `@FILE`, or `-` for stdin (as when none is given)
     call: Option<String>,
     /// The same, by name
@@ -69,6 +72,7 @@ impl Check {
         let host = start()?;
         let result = host.block_on(async {
             let guard = self.settings.guard(&host, "check", &self.rules)?;
+            let guard = self.plugins.give(&host, guard).await?;
             let guard = self.settings.load(guard, &self.rules).await?;
             Ok::<_, Trouble>(guard.evaluate(&call, self.output.as_deref()).await?)
         })?;

@@ -28,7 +28,8 @@ pub fn decided(decision: &Decision) -> Map<String, Value> {
         ("policy_error", decision.policy_error.into()),
     ];
     let approval = approval.map(|approval| ("approval", approval));
-    members.into_iter().chain(approval).map(|(name, value)| (name.to_owned(), value)).collect()
+    let error = detail("error_detail").map(|error| ("error_detail", error));
+    members.into_iter().chain(approval).chain(error).map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
 /// The end of a call.

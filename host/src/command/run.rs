@@ -12,6 +12,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
+use super::plugins::Plugins;
 use super::rules::Settings;
 use super::{End, Trouble, outcome, say, start};
 
@@ -36,6 +37,8 @@ pub struct Run {
     rules: Vec<PathBuf>,
     #[command(flatten)]
     settings: Settings,
+    #[command(flatten)]
+    plugins: Plugins,
     /// The calls; `-` or nothing: stdin
     input: Option<PathBuf>,
     /// The session of calls that name none
@@ -74,7 +77,8 @@ impl Run {
     pub fn run(self) -> Result<End, Trouble> {
         let host = start()?;
         let guard = host.block_on(async {
-            let mut builder = self.settings.guard(&host, "run", &self.rules)?.store(self.store()?);
+            let builder = self.settings.guard(&host, "run", &self.rules)?.store(self.store()?);
+            let mut builder = self.plugins.give(&host, builder).await?;
             if let Some(path) = &self.events {
                 builder = builder.sink(Arc::new(EventFile::open(path)?));
             }
@@ -166,7 +170,12 @@ impl Answer {
                 text.push_str(part);
             }
         }
-        Self { json: outcome::decided(decision).into(), text, found: decision.action == Action::Block }
+        let json: Value = outcome::decided(decision).into();
+        if let Some(error) = json.get("error_detail").and_then(Value::as_str) {
+            text.push_str("\n  ");
+            text.push_str(error);
+        }
+        Self { json, text, found: decision.action == Action::Block }
     }
 
     fn finished(call_id: &str, conclusion: &Conclusion) -> Self {

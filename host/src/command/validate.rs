@@ -4,9 +4,11 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use edictum_host::plugin::Plugin;
 use edictum_host::{Document, Severity};
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
+use super::plugins::Plugins;
 use super::rules::{Settings, documents};
 use super::{End, Trouble, findings, say, start};
 
@@ -30,6 +32,8 @@ pub struct Validate {
     files: Vec<PathBuf>,
     #[command(flatten)]
     settings: Settings,
+    #[command(flatten)]
+    plugins: Plugins,
     /// Warnings count as findings
     #[arg(long)]
     strict: bool,
@@ -43,7 +47,8 @@ impl Validate {
         let mut documents = documents(&self.files)?;
         let workflow = self.settings.workflow()?;
         let host = start()?;
-        let options = self.settings.options()?;
+        let plugins = host.block_on(self.plugins.load(&host))?;
+        let options = named(&self.settings.options()?, &plugins)?;
         let (workflows, rulesets): (Vec<_>, Vec<_>) = documents.iter().cloned().partition(is_workflow);
         let mut found = Vec::new();
         if workflows.is_empty() || !rulesets.is_empty() {
@@ -78,6 +83,21 @@ impl Validate {
         }
         Ok(if failed { End::Found } else { End::Good })
     }
+}
+
+/// The options, with the names that plugins bring.
+fn named(options: &str, plugins: &[Plugin]) -> Result<String, Trouble> {
+    let mut options: Map<String, Value> = serde_json::from_str(options)
+        .map_err(|error| Trouble::Usage(format!("the options cannot be read: {error}")))?;
+    for plugin in plugins {
+        for (kind, names) in [("operators", plugin.operators()), ("selectors", plugin.selectors())] {
+            let named = options.entry(kind).or_insert_with(|| Value::Array(Vec::new()));
+            if let Value::Array(named) = named {
+                named.extend(names.iter().map(|name| Value::from(name.as_str())));
+            }
+        }
+    }
+    Ok(Value::Object(options).to_string())
 }
 
 /// Whether a file means to be a workflow. Whether it is one, the engine says.

@@ -115,6 +115,8 @@ fn decided(decision: &Decision) -> String {
         rules_evaluated: Option<&'d RawValue>,
         #[serde(borrow, default)]
         workflow: Option<&'d RawValue>,
+        #[serde(borrow, default)]
+        error_detail: Option<&'d RawValue>,
     }
     #[derive(Deserialize, Serialize)]
     struct Approval<'d> {
@@ -141,6 +143,9 @@ fn decided(decision: &Decision) -> String {
         approval: Option<Approval<'d>>,
         #[serde(skip_serializing_if = "Option::is_none")]
         workflow: Option<&'d RawValue>,
+        /// For people, not for the agent.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        error_detail: Option<&'d RawValue>,
     }
 
     let detail: Detail<'_> = serde_json::from_str(&decision.detail).unwrap_or_default();
@@ -160,6 +165,7 @@ fn decided(decision: &Decision) -> String {
         rules_evaluated: detail.rules_evaluated.unwrap_or(empty_list()),
         approval: decision.approval.as_deref().and_then(|approval| serde_json::from_str(approval).ok()),
         workflow: detail.workflow,
+        error_detail: detail.error_detail,
     })
 }
 

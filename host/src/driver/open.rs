@@ -12,6 +12,7 @@ use super::protocol::{Refusal, Request, json as text};
 use super::session::{Open, Session, event_buffer};
 use crate::error::Error;
 use crate::guard::{Guard, GuardBuilder, Ruleset};
+use crate::plugin::{Plugin, PluginSettings};
 use crate::store::{MemoryStore, Store};
 
 /// A ruleset on the wire.
@@ -44,7 +45,8 @@ struct Fields<'l> {
     store: Option<Value>,
     verify_signatures: Option<Value>,
     signing_public_keys: Option<Value>,
-    plugins: Option<Vec<Value>>,
+    #[serde(borrow)]
+    plugins: Option<Vec<&'l RawValue>>,
     options: Option<Map<String, Value>>,
     registry: Option<Value>,
     compat: Option<Value>,
@@ -86,9 +88,7 @@ pub(super) async fn make(
     prepare: impl FnOnce(GuardBuilder) -> GuardBuilder,
 ) -> Result<(String, Open), Refusal> {
     let mut fields: Fields<'_> = request.fields()?;
-    if fields.plugins.as_ref().is_some_and(|plugins| !plugins.is_empty()) {
-        return Err(Refusal::unsupported("this host has no plugins yet"));
-    }
+    let plugins = plugins(session, fields.plugins.take().unwrap_or_default()).await?;
     let options = fields.options();
     let store = store(session, fields.store.as_ref(), &options).await?;
     let events = event_buffer();
@@ -107,8 +107,20 @@ pub(super) async fn make(
     if let Some(principal) = fields.principal {
         builder = builder.principal(principal.get());
     }
+    for plugin in plugins {
+        builder = builder.plugin(plugin);
+    }
     let guard = prepare(builder).build().await?;
     Ok((opened(&guard), Open::new(guard, events, &first)))
+}
+
+/// Paths, or objects with a path and more.
+pub(super) async fn plugins(session: &Session, given: Vec<&RawValue>) -> Result<Vec<Plugin>, Refusal> {
+    let mut plugins = Vec::with_capacity(given.len());
+    for settings in given {
+        plugins.push(PluginSettings::from_json(settings.get())?.builder(&session.host).load().await?);
+    }
+    Ok(plugins)
 }
 
 fn ruleset(document: Document) -> Ruleset {

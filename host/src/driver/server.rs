@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Deserialize;
+use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
-use super::open::store;
+use super::open::{plugins, store};
 use super::protocol::{Refusal, Request, json as text};
 use super::session::{Open, Session, event_buffer};
 use crate::connect::{Backend, ServerOptions};
@@ -22,7 +23,7 @@ struct Named {
 }
 
 #[derive(Deserialize)]
-struct Fields {
+struct Fields<'l> {
     guard: String,
     url: String,
     api_key: String,
@@ -45,7 +46,8 @@ struct Fields {
     store: Option<Value>,
     approvals: Option<Approvals>,
     decision_log: Option<DecisionLog>,
-    plugins: Option<Vec<Value>>,
+    #[serde(borrow)]
+    plugins: Option<Vec<&'l RawValue>>,
     options: Option<Map<String, Value>>,
     compat: Option<Value>,
 }
@@ -67,7 +69,7 @@ enum DecisionLog {
     Local,
 }
 
-impl Fields {
+impl Fields<'_> {
     fn server(&mut self) -> ServerOptions {
         let mut server = ServerOptions::new(std::mem::take(&mut self.url), std::mem::take(&mut self.api_key));
         let text = |given: &mut Option<String>, default: &mut String| {
@@ -118,10 +120,8 @@ pub(super) async fn make(
     request: &Request,
     prepare: impl FnOnce(GuardBuilder) -> GuardBuilder,
 ) -> Result<(String, Open), Refusal> {
-    let mut fields: Fields = request.fields()?;
-    if fields.plugins.as_ref().is_some_and(|plugins| !plugins.is_empty()) {
-        return Err(Refusal::unsupported("this host has no plugins yet"));
-    }
+    let mut fields: Fields<'_> = request.fields()?;
+    let plugins = plugins(session, fields.plugins.take().unwrap_or_default()).await?;
     let mut options = fields.options.take().unwrap_or_default();
     options.extend(fields.compat.take().map(|compat| ("compat".to_owned(), compat)));
     let events = event_buffer();
@@ -133,6 +133,9 @@ pub(super) async fn make(
     let server = fields.server();
     if server.storage_backend == Backend::Host {
         builder = builder.store(store(session, fields.store.as_ref(), &options).await?);
+    }
+    for plugin in plugins {
+        builder = builder.plugin(plugin);
     }
     let guard = prepare(builder).connect(server).await?;
     let health = guard.health().await;

@@ -19,9 +19,10 @@ use crate::callback::{
 use crate::connect::Connected;
 use crate::decision::Decision;
 use crate::error::Error;
-use crate::events::{Both, EventSink};
+use crate::events::{EventSink, Fan};
 use crate::host::Host;
 use crate::outbox::{Outbox, SinkSettings};
+use crate::plugin::{self, Delivery, Plugin};
 use crate::policy::{Policy, PolicyCell, Settings, Source};
 use crate::store::{MemoryStore, Store};
 use crate::workflow::Workflow;
@@ -89,6 +90,7 @@ pub struct GuardBuilder {
     outbox: Option<(Outbox, String)>,
     callbacks: Callbacks,
     hooks: Vec<HookPlace>,
+    plugins: Vec<Plugin>,
 }
 
 /// What makes a policy of rulesets, the first time and at each reload.
@@ -123,6 +125,7 @@ pub(crate) struct Parts {
     pub store: Option<Arc<dyn Store>>,
     pub sink: Option<Arc<dyn EventSink>>,
     pub outbox: Option<(Outbox, String)>,
+    pub deliveries: Vec<Arc<Delivery>>,
     pub listener: Option<Arc<Listener>>,
     pub callbacks: Callbacks,
 }
@@ -133,10 +136,8 @@ impl Parts {
         let store = self.store.unwrap_or_else(|| Arc::new(MemoryStore::new()));
         self.host.inner.timers.sweep(&store);
         let lane = self.outbox.map(|(outbox, lane)| into_lane(&outbox, &lane, &policy.get().settings));
-        let sink = match (lane, self.sink) {
-            (Some(lane), Some(sink)) => Some(Arc::new(Both { first: lane, second: sink }) as Arc<dyn EventSink>),
-            (lane, sink) => lane.or(sink),
-        };
+        let plugins = self.deliveries.iter().map(|delivery| Arc::clone(delivery) as Arc<dyn EventSink>);
+        let sink = Fan::of(lane.into_iter().chain(self.sink).chain(plugins));
         let shared = Arc::new(Shared {
             host: self.host,
             name: self.name.into(),
@@ -146,6 +147,7 @@ impl Parts {
             store,
             callbacks: self.callbacks,
             sink,
+            deliveries: self.deliveries,
             listener: self.listener,
             recipe: self.recipe,
             policy,
@@ -186,6 +188,7 @@ impl GuardBuilder {
             outbox: None,
             callbacks: Callbacks::default(),
             hooks: Vec::new(),
+            plugins: Vec::new(),
         }
     }
 
@@ -318,6 +321,13 @@ impl GuardBuilder {
         self
     }
 
+    /// A plugin, after those before it: its operators, selectors, hooks (after those of the program), success check,
+    /// principal resolver, and the decision log also to its audit sink. No name may be there twice.
+    pub fn plugin(mut self, plugin: Plugin) -> Self {
+        self.plugins.push(plugin);
+        self
+    }
+
     /// Loads the rules and makes the guard. Open calls of an earlier guard of this name go on.
     ///
     /// # Errors
@@ -328,8 +338,9 @@ impl GuardBuilder {
         Ok(parts.guard(Arc::new(PolicyCell::new(policy)), None).await)
     }
 
-    pub(crate) fn parts(self) -> Result<(Parts, Vec<Ruleset>), Error> {
+    pub(crate) fn parts(mut self) -> Result<(Parts, Vec<Ruleset>), Error> {
         let mut options = self.options?;
+        let deliveries = plugin::register(&self.plugins, &mut self.callbacks, &mut self.hooks)?;
         announce(&mut options, &self.callbacks, &self.hooks)?;
         settle_in(&mut options);
         let signatures = Signatures::deserialize(Value::Object(options.clone()))
@@ -346,6 +357,7 @@ impl GuardBuilder {
             store: self.store,
             sink: self.sink,
             outbox: self.outbox,
+            deliveries,
             listener: self.listener,
             callbacks: self.callbacks,
         };

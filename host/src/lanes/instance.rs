@@ -20,7 +20,7 @@ use crate::error::Error;
 /// The component, linked to our client of HTTP and the clock, and to nothing else.
 pub(super) fn load(engine: &Engine, source: &ComponentSource) -> Result<LanesPre<State>, Error> {
     let fail = |error: wasmtime::Error| Error::Component(format!("the component is not a guard: {error:#}"));
-    let component = component::compile(engine, "guard", source)?;
+    let component = component::compile(engine, "guard", source).map_err(component::broken)?;
     let mut linker = Linker::new(engine);
     wasmtime_wasi_http::p2::add_to_linker_async(&mut linker).map_err(fail)?;
     let instance = linker.instantiate_pre(&component).map_err(fail)?;

@@ -2,9 +2,12 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use socket2::SockRef;
+
+use super::feed::Feed;
 
 /// With a connection, before anything was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,8 +16,10 @@ pub enum Greeting {
     Read,
     /// Resets it.
     Reset,
-    /// Reads nothing, and says nothing, until the other side goes away.
+    /// Reads nothing, and says nothing, until the other side goes away or the server ends.
     Hang,
+    /// Says this unasked, and nothing more.
+    SayAndHang(&'static [u8]),
 }
 
 /// With a request that was read.
@@ -30,6 +35,10 @@ pub enum Act {
     Trickle(Vec<u8>, usize, Duration),
     /// Says this, and nothing more until the other side goes away.
     SayAndHang(Vec<u8>),
+    /// Says the first, and then the second again and again until the other side goes away.
+    SayForever(Vec<u8>, Vec<u8>),
+    /// Says this, and then whatever is fed.
+    Follow(Vec<u8>, Feed),
 }
 
 impl Act {
@@ -60,6 +69,20 @@ impl Act {
                 hang(socket);
                 false
             }
+            Self::SayForever(bytes, more) => {
+                let mut going = socket.write_all(&bytes).is_ok();
+                while going {
+                    going = socket.write_all(&more).is_ok();
+                }
+                false
+            }
+            Self::Follow(bytes, feed) => {
+                if socket.write_all(&bytes).is_ok() {
+                    feed.follow(socket);
+                }
+                feed.is_left();
+                false
+            }
         }
     }
 }
@@ -67,6 +90,13 @@ impl Act {
 /// When its last handle goes, the other side gets a reset.
 pub(super) fn reset(socket: &TcpStream) {
     let _may_fail = SockRef::from(socket).set_linger(Some(Duration::ZERO));
+}
+
+/// Until it is over, from whichever side; reads nothing.
+pub(super) fn be_deaf(ending: &AtomicBool, socket: &TcpStream) {
+    while !ending.load(Ordering::SeqCst) && !matches!(socket.take_error(), Ok(Some(_))) {
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }
 
 /// Until the other side goes away.

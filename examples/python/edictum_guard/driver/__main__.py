@@ -1,0 +1,5 @@
+"""`python -m edictum_guard.driver`."""
+
+from . import main
+
+raise SystemExit(main())
