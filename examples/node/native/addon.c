@@ -21,7 +21,7 @@
     X(edictum_guard_free) X(edictum_guard_request) X(edictum_guard_set_principal) X(edictum_guard_summary)                 \
     X(edictum_host_new) X(edictum_host_free) X(edictum_host_request) X(edictum_setup_new) X(edictum_setup_free)            \
     X(edictum_setup_operator) X(edictum_setup_selector) X(edictum_setup_hook) X(edictum_setup_success_check)               \
-    X(edictum_setup_principal_resolver) X(edictum_setup_sink) X(edictum_setup_agent_id) X(edictum_setup_session_id)
+    X(edictum_setup_principal_resolver) X(edictum_host_set_time) X(edictum_setup_sink) X(edictum_setup_agent_id) X(edictum_setup_session_id)
 
 static struct {
 #define DECLARED(name) __typeof__(&name) name;
@@ -467,6 +467,21 @@ static napi_value guard_now(napi_env env, napi_callback_info info) {
     return ended(env, &begun, status);
 }
 
+/* hostSetTime(host, milliseconds): waits until what is due then is done. */
+static napi_value host_set_time(napi_env env, napi_callback_info info) {
+    napi_value values[MOST];
+    size_t count = MOST;
+    napi_get_cb_info(env, info, &count, values, NULL, NULL);
+    handle *held = count > 1 ? handle_argument(env, values[0]) : NULL;
+    int64_t moment = 0;
+    if (!held || !held->host || napi_get_value_int64(env, values[1], &moment) != napi_ok || moment < 0) {
+        return fail(env, "this takes a host and a time");
+    }
+    operation begun = start(env, held);
+    edictum_status status = lib.edictum_host_set_time(held->host, (uint64_t)moment, &begun.answer);
+    return ended(env, &begun, status);
+}
+
 /* hostRequest(host, op, fields) */
 static napi_value host_request(napi_env env, napi_callback_info info) {
     napi_value values[MOST];
@@ -702,7 +717,7 @@ NAPI_MODULE_INIT() {
     } functions[] = {
         {"open", open_library, NULL},       {"hostNew", host_new, NULL},       {"hostRequest", host_request, NULL},
         {"guardOpen", guard_open, NULL},    {"guardCall", guard_call, NULL},   {"guardSummary", guard_now, NULL},
-        {"guardSetPrincipal", guard_now, &lib}, {"reply", reply, NULL},
+        {"guardSetPrincipal", guard_now, &lib}, {"reply", reply, NULL},        {"hostSetTime", host_set_time, NULL},
     };
     for (size_t at_function = 0; at_function < sizeof functions / sizeof *functions; at_function += 1) {
         napi_value function;
