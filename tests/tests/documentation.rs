@@ -9,11 +9,12 @@ use edictum_engine::diagnostics::{Diagnostic, Severity};
 use edictum_engine::documents::Document;
 use edictum_engine::policy;
 
-const PAGES: [&str; 13] = [
+const PAGES: [&str; 14] = [
     "README.md",
     "ARCHITECTURE.md",
     "CHANGELOG.md",
     "DIVERGENCES.md",
+    "docs/connect.md",
     "docs/driver.md",
     "docs/host.md",
     "docs/libedictum.md",

@@ -12,6 +12,7 @@ use super::protocol::{Refusal, Request};
 use crate::events::EventBuffer;
 use crate::guard::Guard;
 use crate::host::Host;
+use crate::outbox::{self, Outbox};
 use crate::store::{SqliteStore, Store, StoreError};
 
 /// Bytes of events that wait to be asked for, for each guard. Older ones give way to a gap record.
@@ -21,6 +22,7 @@ pub(super) struct Session {
     pub host: Host,
     guards: Mutex<HashMap<String, Open>>,
     stores: Mutex<HashMap<PathBuf, Weak<SqliteStore>>>,
+    outboxes: Mutex<HashMap<PathBuf, Outbox>>,
     lanes: Lanes,
 }
 
@@ -61,7 +63,8 @@ pub(super) fn event_buffer() -> Arc<EventBuffer> {
 
 impl Session {
     pub fn new(host: Host) -> Self {
-        Self { host, guards: Mutex::default(), stores: Mutex::default(), lanes: Lanes::default() }
+        let lanes = Lanes::default();
+        Self { host, guards: Mutex::default(), stores: Mutex::default(), outboxes: Mutex::default(), lanes }
     }
 
     /// The guard of this name.
@@ -111,6 +114,19 @@ impl Session {
         let store = Arc::new(SqliteStore::open(folder, durable)?);
         stores.insert(folder.canonicalize().unwrap_or(path), Arc::downgrade(&store));
         Ok(store)
+    }
+
+    /// Guards of one folder share one outbox, too.
+    pub fn outbox(&self, folder: &Path) -> Result<Outbox, Refusal> {
+        let mut outboxes = self.outboxes.lock().unwrap_or_else(PoisonError::into_inner);
+        let path = folder.canonicalize().unwrap_or_else(|_| folder.to_path_buf());
+        if let Some(outbox) = outboxes.get(&path) {
+            return Ok(outbox.clone());
+        }
+        let outbox = Outbox::open(&path.join(outbox::FILE_NAME))
+            .map_err(|error| Refusal::new("unavailable", error.to_string()))?;
+        outboxes.insert(path, outbox.clone());
+        Ok(outbox)
     }
 
     /// The place of a request in the order of its session.
