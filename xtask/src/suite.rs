@@ -10,9 +10,9 @@ use crate::{End, build, packages, wit};
 /// Runs everything, prints what came of it, and says whether all is well.
 pub fn test() -> Outcome<End> {
     build::everything()?;
-    let browser = packages::browser();
+    let (browser, redis) = (packages::browser(), packages::redis());
     step("tests");
-    let mut suites = cargo_test(browser)?;
+    let mut suites = cargo_test(browser, redis)?;
     step("format, lints, generated pages");
     suites.extend(checks());
 
@@ -24,6 +24,9 @@ pub fn test() -> Outcome<End> {
     let failed: u64 = suites.iter().map(|suite| suite.failed).sum();
     if !browser {
         println!("not run: the tests of the page (no Chromium)");
+    }
+    if !redis {
+        println!("not run: the tests of the Redis store (no redis-server)");
     }
     println!("{passed} passed, {failed} failed");
     Ok(if failed == 0 { End::Good } else { End::Findings })
@@ -38,10 +41,13 @@ struct Suite {
 }
 
 /// Runs the tests of the workspace; what they print goes on to stderr.
-fn cargo_test(browser: bool) -> Outcome<Vec<Suite>> {
+fn cargo_test(browser: bool, redis: bool) -> Outcome<Vec<Suite>> {
     let mut command = cargo_building("test", &["--profile", "ci", "--no-fail-fast"]);
     if !browser {
         command.env(packages::NO_BROWSER, "1");
+    }
+    if !redis {
+        command.env(packages::NO_REDIS, "1");
     }
     let shown = name(&command);
     // One pipe for both, so that "Running" and the result below it stay in order.
