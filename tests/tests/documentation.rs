@@ -17,6 +17,7 @@ const PAGES: [&str; 8] = [
     "docs/driver.md",
     "docs/host.md",
     "docs/serve.md",
+    "docs/storage.md",
     "docs/wit.md",
 ];
 
