@@ -9,7 +9,7 @@ use edictum_engine::diagnostics::{Diagnostic, Severity};
 use edictum_engine::documents::Document;
 use edictum_engine::policy;
 
-const PAGES: [&str; 14] = [
+const PAGES: [&str; 15] = [
     "README.md",
     "ARCHITECTURE.md",
     "CHANGELOG.md",
@@ -20,6 +20,7 @@ const PAGES: [&str; 14] = [
     "docs/libedictum.md",
     "docs/plugins.md",
     "docs/serve.md",
+    "docs/storage.md",
     "docs/wit.md",
     "examples/go/README.md",
     "examples/plugin-pii/README.md",

@@ -13,7 +13,7 @@ use crate::events::EventBuffer;
 use crate::guard::Guard;
 use crate::host::Host;
 use crate::outbox::{self, Outbox};
-use crate::store::{SqliteStore, Store, StoreError};
+use crate::store::{RedisStore, SqliteStore, Store, StoreError};
 
 /// Bytes of events that wait to be asked for, for each guard. Older ones give way to a gap record.
 const MAX_EVENT_BYTES: usize = 64 << 20;
@@ -23,6 +23,8 @@ pub(super) struct Session {
     guards: Mutex<HashMap<String, Open>>,
     stores: Mutex<HashMap<PathBuf, Weak<SqliteStore>>>,
     outboxes: Mutex<HashMap<PathBuf, Outbox>>,
+    /// By address.
+    servers: Mutex<HashMap<String, Weak<RedisStore>>>,
     lanes: Lanes,
 }
 
@@ -63,8 +65,14 @@ pub(super) fn event_buffer() -> Arc<EventBuffer> {
 
 impl Session {
     pub fn new(host: Host) -> Self {
-        let lanes = Lanes::default();
-        Self { host, guards: Mutex::default(), stores: Mutex::default(), outboxes: Mutex::default(), lanes }
+        Self {
+            host,
+            guards: Mutex::default(),
+            stores: Mutex::default(),
+            outboxes: Mutex::default(),
+            servers: Mutex::default(),
+            lanes: Lanes::default(),
+        }
     }
 
     /// The guard of this name.
@@ -127,6 +135,27 @@ impl Session {
             .map_err(|error| Refusal::new("unavailable", error.to_string()))?;
         outboxes.insert(path, outbox.clone());
         Ok(outbox)
+    }
+
+    /// Guards of one Redis server share its connections.
+    pub fn redis(&self, address: &str) -> Result<Arc<dyn Store>, StoreError> {
+        let known = |stores: &mut HashMap<String, Weak<RedisStore>>| {
+            stores.retain(|_, store| store.strong_count() > 0);
+            stores.get(address).and_then(Weak::upgrade)
+        };
+        if let Some(store) = known(&mut self.servers()) {
+            return Ok(store);
+        }
+        // Not under the lock: a server may take its time.
+        let opened = Arc::new(RedisStore::open(address)?);
+        let mut servers = self.servers();
+        let store = known(&mut servers).unwrap_or(opened);
+        servers.insert(address.to_owned(), Arc::downgrade(&store));
+        Ok(store)
+    }
+
+    fn servers(&self) -> MutexGuard<'_, HashMap<String, Weak<RedisStore>>> {
+        self.servers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The place of a request in the order of its session.
