@@ -259,14 +259,11 @@ func TestSources(t *testing.T) {
 		{FromDocument("open", json.RawMessage(`[]`)), ErrBadRequest},
 		{FromDocument("shut", json.RawMessage(`{}`)), ErrUnsupported},
 		{FromMultiple(FromYAML(path), FromServer(Server{})), ErrBadRequest},
+		{FromServer(Server{URL: "http://192.0.2.1", APIKey: "edk_production_x"}), ErrBadRequest},
 	} {
 		if _, err := Open(t.Context(), wrong.source); !errors.Is(err, wrong.kind) {
 			t.Errorf("%v is not %v", err, wrong.kind)
 		}
-	}
-	op, fields, err := FromServer(Server{URL: "http://[::1]:1", APIKey: "secret", Tags: map[string]string{"a": "b"}}).load(t.Context(), nil)
-	if want := `{"api_key":"secret","tags":{"a":"b"},"url":"http://[::1]:1"}`; err != nil || op != "open_server" || string(object(fields)) != want {
-		t.Errorf("%s %s %v", op, object(fields), err)
 	}
 	if shown := fmt.Sprintf("%v %+v %#v", Server{APIKey: "secret"}, Server{APIKey: "secret"}, Server{APIKey: "secret"}); strings.Contains(shown, "secret") {
 		t.Error(shown)
