@@ -804,6 +804,30 @@ func TestFaultsOfGoStayGosOwn(t *testing.T) {
 	}
 }
 
+func TestTheLibrarysLogGoesWhereItIsWanted(t *testing.T) {
+	var lines atomic.Int64
+	if err := SetLog("loud", func(string) {}); !errors.Is(err, ErrBadRequest) {
+		t.Errorf("%v", err)
+	}
+	if err := SetLog("warn", func(line string) {
+		if strings.Contains(line, "events cannot be kept") {
+			lines.Add(1)
+		}
+		panic("nobody")
+	}); errors.Is(err, ErrConflict) {
+		t.Skip("an earlier run in this process has it")
+	} else if err != nil {
+		t.Fatal(err)
+	}
+	if err := SetLog("warn", func(string) {}); !errors.Is(err, ErrConflict) {
+		t.Errorf("%v", err)
+	}
+	guard := opened(t, FromYAMLString(rules), WithAuditSink(AuditSinkFunc(func([]json.RawMessage) error { return errors.New("full") })))
+	if _, err := guard.Begin(t.Context(), bash("ls")); err != nil || lines.Load() != 1 {
+		t.Errorf("%d %v", lines.Load(), err)
+	}
+}
+
 func TestSignatures(t *testing.T) {
 	host, err := DefaultHost()
 	if err != nil {
