@@ -21,6 +21,8 @@ type Error struct {
 	Help string `json:"help"`
 	// Diagnostics is all that is wrong with the documents.
 	Diagnostics []Diagnostic `json:"diagnostics"`
+	// Raw is all of it (JSON), when it comes from the library.
+	Raw json.RawMessage `json:"-"`
 
 	refused bool
 }

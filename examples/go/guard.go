@@ -6,6 +6,7 @@ import "C"
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"runtime"
 	"runtime/cgo"
 	"sync"
@@ -15,6 +16,7 @@ import (
 type Guard struct {
 	approver Approver
 	handle   *handle
+	opened   json.RawMessage
 	// Ends callbacks.
 	cancel context.CancelFunc
 }
@@ -80,7 +82,7 @@ func Open(ctx context.Context, source Source, options ...Option) (*Guard, error)
 		cancel()
 		return nil, err
 	}
-	guard := &Guard{approver: given.approver, handle: &handle{pointer: answer.guard}, cancel: cancel}
+	guard := &Guard{approver: given.approver, handle: &handle{pointer: answer.guard}, opened: answer.text, cancel: cancel}
 	runtime.AddCleanup(guard, func(handle *handle) {
 		handle.free()
 		cancel()
@@ -153,6 +155,10 @@ func (g *Guard) Close() error {
 	_, err = operation.wait(context.Background())
 	g.handle.free()
 	g.cancel()
+	if errors.Is(err, ErrNotFound) {
+		// Closed by its name.
+		return nil
+	}
 	return err
 }
 
@@ -246,6 +252,18 @@ func (g *Guard) Wait(ctx context.Context, callID string) (*Decision, error) {
 	return decided(g.perform(ctx, g.waiting(callID)))
 }
 
+// StartWait is [Guard.Wait] in two parts: the call is listened for from now on, and the function waits. It must be called,
+// once.
+func (g *Guard) StartWait(callID string) func(ctx context.Context) (*Decision, error) {
+	waiting, err := g.start(g.waiting(callID))
+	return func(ctx context.Context) (*Decision, error) {
+		if err != nil {
+			return nil, err
+		}
+		return decided(waiting.wait(ctx))
+	}
+}
+
 func (g *Guard) waiting(callID string) func(*C.edictum_guard, C.edictum_go_id, *C.edictum_go_outcome) {
 	return func(guard *C.edictum_guard, id C.edictum_go_id, outcome *C.edictum_go_outcome) {
 		callID, length := text(callID)
@@ -321,6 +339,9 @@ func (g *Guard) Reload(ctx context.Context, yaml string, signature ...string) (s
 	err = unmarshal(result, &reloaded)
 	return reloaded.PolicyVersion, err
 }
+
+// Opened is what the library said when the guard was opened (JSON): policy_version, rules, report.
+func (g *Guard) Opened() json.RawMessage { return g.opened }
 
 // PolicyVersion is the revision of the rules in force: SHA-256, hex, as in the decision log. Empty after Close.
 func (g *Guard) PolicyVersion() string {

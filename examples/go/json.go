@@ -8,8 +8,11 @@ import (
 	"github.com/edictum/edictum-guard-go/internal/rawjson"
 )
 
-// encoded is a value as JSON. A json.RawMessage stays as it is; everything else is written by encoding/json, without the
-// escapes that are only needed inside HTML.
+// JSON is a value as this package hands it to the engine. A json.RawMessage stays as it is, if it is one value; everything
+// else is written by encoding/json, without the escapes that are only needed inside HTML.
+func JSON(value any) (json.RawMessage, error) { return encoded(value) }
+
+// encoded is the same, for this package.
 func encoded(value any) (json.RawMessage, error) {
 	if raw, ok := value.(json.RawMessage); ok {
 		return raw, rawjson.Valid(raw)

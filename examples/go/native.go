@@ -16,8 +16,8 @@ import (
 
 // answer is an answer of the library, copied.
 type answer struct {
-	status   C.edictum_status
-	action   C.edictum_action
+	status   uint32
+	action   uint32
 	flags    uint32
 	text     []byte
 	callID   string
@@ -30,8 +30,8 @@ type answer struct {
 
 func copied(from *C.edictum_answer) answer {
 	return answer{
-		status:   from.status,
-		action:   from.action,
+		status:   uint32(from.status),
+		action:   uint32(from.action),
 		flags:    uint32(from.flags),
 		text:     bytesOf(from.text),
 		callID:   stringOf(from.call_id),
@@ -66,6 +66,7 @@ func (a *answer) err() error {
 	if err := json.Unmarshal(a.text, refused); err != nil {
 		return &Error{Code: "internal", Message: fmt.Sprintf("libedictum answers with status %d", a.status)}
 	}
+	refused.Raw = a.text
 	refused.refused = a.status == C.EDICTUM_STATUS_REFUSED
 	return refused
 }

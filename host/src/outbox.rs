@@ -349,7 +349,7 @@ impl Outbox {
                 Err(reason) => Err(OutboxError(reason)),
             };
             // Who asked may have gone away.
-            let _unheard = reply.send(result);
+            said.answer = Some(Box::new(|| drop(reply.send(result))));
             said
         };
         self.queue().job(Box::new(job)).map_err(OutboxError)?;

@@ -9,15 +9,20 @@ use edictum_engine::diagnostics::{Diagnostic, Severity};
 use edictum_engine::documents::Document;
 use edictum_engine::policy;
 
-const PAGES: [&str; 8] = [
+const PAGES: [&str; 13] = [
     "README.md",
     "ARCHITECTURE.md",
     "CHANGELOG.md",
     "DIVERGENCES.md",
     "docs/driver.md",
     "docs/host.md",
+    "docs/libedictum.md",
+    "docs/plugins.md",
     "docs/serve.md",
     "docs/wit.md",
+    "examples/go/README.md",
+    "examples/plugin-pii/README.md",
+    "examples/plugin-principal/README.md",
 ];
 
 fn root() -> PathBuf {

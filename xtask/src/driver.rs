@@ -7,7 +7,7 @@ use clap::ValueEnum;
 
 use crate::End;
 use crate::shell::{Outcome, become_program};
-use crate::{build, component, node, python};
+use crate::{build, component, golang, node, packages, python};
 
 /// Hosts that have a driver.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -18,13 +18,15 @@ pub enum Language {
     Python,
     /// The npm package of examples/node
     Node,
+    /// The Go module of examples/go, over libedictum
+    Go,
 }
 
 /// Builds what the driver needs, saying so on stderr, then becomes it.
 pub fn start(language: Language, arguments: &[String]) -> Outcome<End> {
     match language {
         Language::Rust => drop(build::everything()?),
-        Language::Python | Language::Node => component::build()?,
+        Language::Python | Language::Node | Language::Go => component::build()?,
     };
     let (program, own) = command(language)?;
     let mut driver = Command::new(program);
@@ -32,10 +34,13 @@ pub fn start(language: Language, arguments: &[String]) -> Outcome<End> {
     Err(become_program(driver))
 }
 
-/// The driver of each host as tests are told of it (`EDICTUM_DRIVERS`): what is built is there already.
+/// The driver of each host as tests are told of it (`EDICTUM_DRIVERS`): the components and the host are there already.
 pub fn listed() -> Outcome<String> {
     let mut lines = Vec::new();
     for language in Language::value_variants() {
+        if *language == Language::Go && !packages::go() {
+            continue;
+        }
         let (program, arguments) = command(*language)?;
         let name = language.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned());
         let words: Vec<_> = std::iter::once(program.display().to_string()).chain(arguments).collect();
@@ -55,5 +60,6 @@ fn command(language: Language) -> Outcome<(PathBuf, Vec<String>)> {
             node::prepare()?;
             Ok(("node".into(), vec![node::folder().join("driver.js").display().to_string()]))
         }
+        Language::Go => Ok((golang::driver()?, Vec::new())),
     }
 }

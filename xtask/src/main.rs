@@ -1,16 +1,17 @@
 //! Chores of this repository: `cargo xtask build | test | demo | bench | faults | driver | component | libedictum |
-//! header | wit-doc`.
+//! dist-go | header | wit-doc`.
 //!
 //! Each verb installs what it lacks and then does its job, on a fresh machine too. Progress goes to stderr, results to
 //! stdout. Exit code 0: done, 1: findings (failed tests, a stale page), 2: it could not be done.
 //!
-//! [`component`] makes the components, [`build`] those and the host, [`libedictum`] the host for C, [`node`] the npm
-//! package, [`python`] an environment for the Python host, [`suite`] tests everything, [`packages`] installs what tests
-//! need, [`wit`] reads the interface packages, [`shell`] runs other programs.
+//! [`component`] makes the components, [`build`] those and the host, [`libedictum`] the host for C, [`golang`] the Go
+//! module, [`node`] the npm package, [`python`] an environment for the Python host, [`suite`] tests everything, [`packages`]
+//! installs what tests need, [`wit`] reads the interface packages, [`shell`] runs other programs.
 
 mod build;
 mod component;
 mod driver;
+mod golang;
 mod libedictum;
 mod node;
 mod packages;
@@ -69,6 +70,8 @@ enum Verb {
         #[arg(long)]
         release: bool,
     },
+    /// Makes a module proxy in a folder, with the Go module and its library: target/dist/go
+    DistGo,
     /// Writes the header of libedictum from its sources
     Header {
         /// Only says whether the header is current
@@ -100,6 +103,7 @@ fn main() -> ExitCode {
         Verb::Driver { language, arguments } => driver::start(language, &arguments),
         Verb::Component => component::with_cargo_component().map(|()| End::Good),
         Verb::Libedictum { release } => libedictum::build(release).map(|_| End::Good),
+        Verb::DistGo => golang::dist(),
         Verb::Header { check } => libedictum::header(check),
         Verb::WitDoc { check } => wit::page(check),
     };

@@ -1,12 +1,25 @@
-//! Programs that tests need and cargo does not bring: a browser for the page of `edictum-host serve`.
+//! Programs that tests need and cargo does not bring: a browser for the page of `edictum-host serve`, Go, and the targets
+//! that plugins are built for.
 
 use std::env;
 use std::process::Command;
 
-use crate::shell::{answer, run, step};
+use crate::component;
+use crate::shell::{Outcome, answer, run, step};
 
 /// Told to the tests of the page when there is no browser, and none could be installed: they are not run then.
 pub const NO_BROWSER: &str = "EDICTUM_NO_BROWSER";
+
+/// What plugins need to be built with cargo, and whether they can be built with cargo-component, too. That is not installed:
+/// it takes six minutes.
+pub fn plugins() -> Outcome<bool> {
+    component::install_target("wasm32-wasip2")?;
+    if !component::has_cargo_component() {
+        return Ok(false);
+    }
+    // What it builds for when it is told nothing.
+    component::install_target("wasm32-wasip1").map(|()| true)
+}
 
 /// Whether Chromium and its driver are there. Where they are missing, Debian's packages are installed, if we may.
 pub fn browser() -> bool {
@@ -36,6 +49,37 @@ fn starts() -> bool {
         eprintln!("the tests of the page are NOT run: Chromium is there and does not start");
     }
     starts
+}
+
+/// Go, and its formatter.
+pub const GO: &str = "go";
+pub const GOFMT: &str = "gofmt";
+
+/// The line of Go that the module needs.
+const GO_LINE: u32 = 24;
+
+/// Whether Go is there, and young enough. Where it is missing, Debian's package is installed, if we may.
+pub fn go() -> bool {
+    let line = || {
+        let version = answer(program(GO, &["env", "GOVERSION"]))?;
+        version.strip_prefix("go1.")?.split('.').next()?.parse::<u32>().ok()
+    };
+    if line().is_none() {
+        step("packages: golang-go");
+        let installed = run(as_root(&["apt-get", "-q", "update"]))
+            .and_then(|()| run(as_root(&["apt-get", "-q", "install", "-y", "--no-install-recommends", "golang-go"])));
+        if let Err(reason) = installed {
+            eprintln!("nothing in Go is run: there is no Go, and it cannot be installed: {reason}");
+        }
+    }
+    match line() {
+        Some(line) if line >= GO_LINE => true,
+        Some(line) => {
+            eprintln!("nothing in Go is run: it needs Go 1.{GO_LINE}, and there is 1.{line}");
+            false
+        }
+        None => false,
+    }
 }
 
 fn program(name: &str, arguments: &[&str]) -> Command {

@@ -5,18 +5,23 @@ use std::io::{self, BufRead as _, BufReader};
 use std::process::{Command, Stdio};
 
 use crate::shell::{Outcome, answer, cargo, cargo_building, name, run, step};
-use crate::{End, build, driver, libedictum, node, packages, python, wit};
+use crate::{End, build, driver, golang, libedictum, node, packages, python, wit};
 
 /// Runs everything, prints what came of it, and says whether all is well.
 pub fn test() -> Outcome<End> {
     build::everything()?;
     let browser = packages::browser();
     let drivers = driver::listed()?;
+    let cargo_component = packages::plugins()?;
     step("tests");
     let mut suites = cargo_test(browser, &drivers)?;
     step("the Python package");
     suites.extend(python_tests()?);
     suites.push(counted("examples/node", node::test()));
+    let go = packages::go();
+    if go {
+        suites.extend(golang::test());
+    }
     step("format, lints, generated pages");
     suites.extend(checks());
 
@@ -29,16 +34,22 @@ pub fn test() -> Outcome<End> {
     if !browser {
         println!("not run: the tests of the page (no Chromium)");
     }
+    if !cargo_component {
+        println!("not run: plugins built with cargo-component (there is none of version 0.21)");
+    }
+    if !go {
+        println!("not run: the tests of the Go module (no Go)");
+    }
     println!("{passed} passed, {failed} failed");
     Ok(if failed == 0 { End::Good } else { End::Findings })
 }
 
 /// What one test binary, or one check, came to.
 #[derive(Debug, PartialEq, Eq)]
-struct Suite {
-    name: String,
-    passed: u64,
-    failed: u64,
+pub struct Suite {
+    pub name: String,
+    pub passed: u64,
+    pub failed: u64,
 }
 
 /// Runs the tests of the workspace; what they print goes on to stderr.
@@ -193,7 +204,8 @@ fn counted(name: &str, outcome: Outcome<(u64, u64)>) -> Suite {
     Suite { name: name.to_owned(), passed, failed }
 }
 
-fn check(name: &str, outcome: Outcome<bool>) -> Suite {
+/// A check as a suite of one.
+pub fn check(name: &str, outcome: Outcome<bool>) -> Suite {
     let good = outcome.unwrap_or_else(|trouble| {
         eprintln!("{trouble}");
         false

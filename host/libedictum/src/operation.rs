@@ -68,6 +68,19 @@ pub(crate) unsafe fn perform(
     caller: Caller,
     answer: *mut Answer,
 ) -> Status {
+    // SAFETY: as the caller's.
+    let begun = enter(None, || Some(unsafe { begin(host, steps, unwanted, caller, answer) }));
+    // SAFETY: as the caller's.
+    begun.unwrap_or_else(|| unsafe { Answer::new(Err(panicked())).put(answer) })
+}
+
+unsafe fn begin(
+    host: &Host,
+    steps: impl Future<Output = Progress> + Send + 'static,
+    unwanted: impl FnOnce(Outcome) + Send + 'static,
+    caller: Caller,
+    answer: *mut Answer,
+) -> Status {
     let _context = host.runtime().enter();
     let mut steps: Steps = Box::pin(steps);
     let Some(done) = caller.done else {
