@@ -130,3 +130,22 @@ def test_event_loops_on_several_threads_share_a_guard() -> None:
     for thread in threads:
         thread.join()
     assert failures == []
+
+
+def test_a_guard_goes_on_in_a_forked_process() -> None:
+    guard = Edictum.from_yaml_string(TEMPLATE.format(limit=5), options=LIMITS)
+
+    async def both() -> list[object]:
+        await guard.run("t", {"n": 1}, lambda n: n)
+        return [guard.evaluate("t", {"n": n}).decision for n in (1, 9)]
+
+    assert run(both()) == ["allow", "block"]
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            code = 0 if run(both()) == ["allow", "block"] else 2
+        finally:
+            os._exit(code)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert run(both()) == ["allow", "block"]

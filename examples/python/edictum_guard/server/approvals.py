@@ -112,6 +112,9 @@ class _Work:
             except EdictumError as error:
                 log.error("approvals cannot be looked after: %s", error)
                 following = self._now() + _RETRY_MS
+            except Exception:
+                log.exception("approvals cannot be looked after")
+                following = self._now() + _RETRY_MS
             self._bell.sleep_until(following)
 
     def submit(self, request: Request) -> None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..decider import record
-from ..errors import EdictumError
+from ..errors import EdictumError, EngineError
 from .client import EdictumServerClient
 from .errors import EdictumServerError
 from .lane import Lane
@@ -70,8 +70,9 @@ class RulesetSource:
         #: Of the stream; what an older one says counts for nothing.
         self._generation = 0
         self._closed = False
+        #: There are rules.
+        self._enforced = False
         self._refreshing: list[Future[str]] = []
-        #: The bell rings for both.
         self._lane: Lane | None = None
         self._thread = threading.Thread(target=self._run, name="edictum-rulesets", daemon=True)
 
@@ -105,7 +106,7 @@ class RulesetSource:
     def _run(self) -> None:
         try:
             while not self._closed:
-                self._bell.sleep_until(self._turn())
+                self._bell.sleep_until(self._turn_anyway())
         except EdictumServerError as error:
             self._fail(error)
         except Exception as error:
@@ -133,6 +134,18 @@ class RulesetSource:
             self._watching.trouble(error)
             return self._now() + _RETRY_MS
         return self._take(self._lane, step)
+
+    def _turn_anyway(self) -> int | None:
+        """The same; once there are rules, nothing ends it."""
+        try:
+            return self._turn()
+        except Exception as error:
+            if not self._enforced:
+                raise
+            log.exception("a step of the source of rulesets failed")
+            self._end_stream()
+            self._watching.trouble(error if isinstance(error, EdictumError) else EngineError(type(error).__name__))
+            return self._now() + _RETRY_MS
 
     def _take(self, lane: Lane, step: Any) -> int | None:
         for notice in step.notices:
@@ -167,6 +180,7 @@ class RulesetSource:
             for each in refreshing:
                 each.set_exception(error)
         else:
+            self._enforced = True
             lane.call("enforced", release.revision, self._now())
             for each in refreshing:
                 each.set_result(release.revision)
