@@ -31,9 +31,7 @@ def _refused(constant: str) -> None:
     raise ValueError(f"{constant} is no JSON")
 
 
-_SKIP = json.JSONDecoder(
-    object_pairs_hook=_nothing, parse_float=_nothing, parse_int=_nothing, parse_constant=_refused
-)
+_SKIP = json.JSONDecoder(object_pairs_hook=_nothing, parse_float=_nothing, parse_int=_nothing, parse_constant=_refused)
 _STRINGS = json.JSONDecoder()
 _STRING = json.JSONEncoder(ensure_ascii=False).encode
 

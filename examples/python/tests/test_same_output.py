@@ -192,7 +192,7 @@ asyncio.run(main())
 '''
 
 # The quick start of the documentation of the server SDK, as it is.
-QUICK_START = '''
+QUICK_START = """
 import asyncio
 import os
 from edictum import Edictum, EdictumDenied
@@ -224,9 +224,9 @@ async def main():
 
 
 asyncio.run(main())
-'''
+"""
 
-LOW_LEVEL = '''
+LOW_LEVEL = """
 import asyncio
 import os
 from edictum.server import EdictumServerClient
@@ -246,7 +246,7 @@ async def main():
 
 
 asyncio.run(main())
-'''
+"""
 
 
 @pytest.fixture(scope="session")

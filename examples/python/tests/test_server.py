@@ -51,6 +51,7 @@ def test_a_guard_follows_its_rules_and_logs_what_it_does(serve: Serve) -> None:
             assert await guard.run("sh", {"cmd": "ls"}, lambda cmd: "key sk-1") == "key [REDACTED]"
             with pytest.raises(EdictumDenied, match="no rm"):
                 await guard.run("sh", {"cmd": "rm"}, lambda cmd: 1)
+
             async def live() -> bool:
                 return (await guard.health())["stream"] == "live"
 
@@ -96,6 +97,7 @@ def test_an_approval_outlives_the_guard_and_is_asked_for_once(serve: Serve, tmp_
         asked = await first.guard.begin(Call([("tool", '"deploy"'), ("args", '{"to":"prod"}')], "s", "c1"))
         assert asked.action == "ask"
         operator = EdictumServerClient(serve.url, OPERATOR)
+
         async def pending() -> Any:
             return (await operator.get("/v1/approvals", status="pending"))["approvals"]
 

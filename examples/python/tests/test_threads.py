@@ -80,9 +80,7 @@ def hammer(store: Store) -> int:
         thread.join()
     assert failures == []
     assert guard.open_calls() == [], "nothing is left open"
-    attempts = sum(
-        int(raw_counters(guard, f"s{number}")) for number in range(5)
-    )
+    attempts = sum(int(raw_counters(guard, f"s{number}")) for number in range(5))
     assert attempts == sum(calls), "no attempt is lost or counted twice"
     guard.close()
     return sum(calls)

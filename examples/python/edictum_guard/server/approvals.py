@@ -77,7 +77,9 @@ class ApprovalQueue:
             if not self._running:
                 self._running = True
                 work = _Work(self.client, self._options, self._commands, self._bell, self._ended)
-                threading.Thread(target=work.run, args=(weakref.ref(self),), name="edictum-approvals", daemon=True).start()
+                threading.Thread(
+                    target=work.run, args=(weakref.ref(self),), name="edictum-approvals", daemon=True
+                ).start()
         self._bell.ring()
 
     def __del__(self) -> None:

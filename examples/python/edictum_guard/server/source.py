@@ -111,7 +111,9 @@ class RulesetSource:
             self._fail(error)
         except Exception as error:
             log.exception("the source of rulesets has ended")
-            self._fail(EdictumServerError(0, f"the source of rulesets has ended ({type(error).__name__})", kind="internal"))
+            self._fail(
+                EdictumServerError(0, f"the source of rulesets has ended ({type(error).__name__})", kind="internal")
+            )
         finally:
             if self._stream is not None:
                 self._stream.close()
@@ -120,10 +122,7 @@ class RulesetSource:
         """One step, and when the next is due."""
         try:
             if self._lane is None:
-                recalled = self._watching.recall
-                self._lane = Lane(
-                    self._client.host, self._client.connect, lambda: ("ruleset-source", self._options, (recalled(),))
-                )
+                self._lane = self._opened()
             self._hear(self._lane)
             step = self._lane.call("step", self._now())
         except EdictumServerError:
@@ -147,6 +146,10 @@ class RulesetSource:
             self._watching.trouble(error if isinstance(error, EdictumError) else EngineError(type(error).__name__))
             return self._now() + _RETRY_MS
 
+    def _opened(self) -> Lane:
+        recall, options = self._watching.recall, self._options
+        return Lane(self._client.host, self._client.connect, lambda: ("ruleset-source", options, (recall(),)))
+
     def _take(self, lane: Lane, step: Any) -> int | None:
         for notice in step.notices:
             self._notice(json.loads(notice))
@@ -169,7 +172,9 @@ class RulesetSource:
         return following if self._events.empty() else self._now()
 
     def _apply(self, lane: Lane, found: Any) -> None:
-        release = Release(found.ruleset.name, found.ruleset.text, found.revision, found.version, getattr(found, "key-id"))
+        release = Release(
+            found.ruleset.name, found.ruleset.text, found.revision, found.version, getattr(found, "key-id")
+        )
         refreshing, self._refreshing = self._refreshing, []
         try:
             self._watching.apply(release)
@@ -192,10 +197,7 @@ class RulesetSource:
                 self._refreshing.append(rest[0])
                 self._lane = None
                 self._end_stream()
-                recalled = self._watching.recall
-                self._lane = lane = Lane(
-                    self._client.host, self._client.connect, lambda: ("ruleset-source", self._options, (recalled(),))
-                )
+                self._lane = lane = self._opened()
             elif generation != self._generation:
                 continue
             elif what == "opened":
@@ -315,5 +317,3 @@ def source_options(
     if client.bundle_name is not None:
         options["bundle_name"] = client.bundle_name
     return options
-
-
