@@ -4,7 +4,7 @@
 use std::io::{self, BufRead as _, BufReader};
 use std::process::{Command, Stdio};
 
-use crate::shell::{Outcome, answer, cargo, cargo_building, name, run, step};
+use crate::shell::{Outcome, answer, cargo, cargo_building, name, run, step, target};
 use crate::{End, build, driver, golang, libedictum, node, packages, python, wit};
 
 /// Runs everything, prints what came of it, and says whether all is well.
@@ -58,7 +58,8 @@ pub struct Suite {
 /// Runs the tests of the workspace; what they print goes on to stderr.
 fn cargo_test(browser: bool, redis: bool, drivers: &str) -> Outcome<Vec<Suite>> {
     let mut command = cargo_building("test", &["--profile", "ci", "--no-fail-fast"]);
-    command.env("EDICTUM_DRIVERS", drivers);
+    // Compiled code is kept also where nobody is at home: many of the processes that follow would compile it again.
+    command.env("EDICTUM_DRIVERS", drivers).env("EDICTUM_CACHE_DIR", target().join("cache"));
     if !browser {
         command.env(packages::NO_BROWSER, "1");
     }
@@ -90,7 +91,7 @@ fn python_tests() -> Outcome<Vec<Suite>> {
     let within = |arguments: &[&str]| {
         let mut command = Command::new(&interpreter);
         command.current_dir(python::folder()).args(["-B", "-m"]).args(arguments);
-        command.env("EDICTUM_HOST", build::host());
+        command.env("EDICTUM_HOST", build::host()).env("EDICTUM_CACHE_DIR", target().join("cache"));
         command
     };
     let mut tests = within(&["pytest", "-q", "-p", "no:cacheprovider"]);
