@@ -31,7 +31,8 @@ pub fn test() -> Outcome<(u64, u64)> {
     let mut command = Command::new("node");
     command
         .args(["--test", "--test-reporter=spec", "--test-reporter-destination=stderr"])
-        .args(["--test-reporter=tap", "--test-reporter-destination=stdout", "test/"])
+        .args(["--test-reporter=tap", "--test-reporter-destination=stdout"])
+        .args(tests()?)
         .current_dir(folder())
         .env("EDICTUM_HOST", build::host())
         .stdin(Stdio::null())
@@ -41,6 +42,17 @@ pub fn test() -> Outcome<(u64, u64)> {
     let (passed, failed) = (last(&report, "# pass "), last(&report, "# fail ") + last(&report, "# cancelled "));
     // A runner that ends badly and counts no failure has found something else.
     Ok((passed, if output.status.success() { failed } else { failed.max(1) }))
+}
+
+/// The programs with tests; what they share lies beside them.
+fn tests() -> Outcome<Vec<PathBuf>> {
+    let folder = folder().join("test");
+    let read = |error| format!("cannot read `{}`: {error}", folder.display());
+    let entries = fs::read_dir(&folder).and_then(Iterator::collect::<Result<Vec<_>, _>>).map_err(read)?;
+    let mut tests: Vec<_> = entries.into_iter().map(|entry| entry.path()).collect();
+    tests.retain(|path| path.to_string_lossy().ends_with(".test.js"));
+    tests.sort();
+    Ok(tests)
 }
 
 /// The number behind the last line with this beginning.

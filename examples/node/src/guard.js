@@ -6,6 +6,7 @@
  * |---|---|
  * | `guard/recipe.js` | how its rules are loaded |
  * | `guard/step.js` | the loop: step, answer what is asked, step again |
+ * | `guard/ledger.js` | what comes of a step: kept, logged, or a fault |
  * | `guard/open-calls.js` | calls between two steps: the store, claims, copies |
  * | `guard/due.js` | deadlines of open calls |
  * | `guard/waiters.js` | who waits for a person's answer |
@@ -14,15 +15,14 @@
 
 import { randomUUID } from 'node:crypto';
 
-import { bare, splice } from './call.js';
+import { splice } from './call.js';
 import { now } from './clock.js';
-import {
-  Conclusion, FAILED_EVALUATION, concluded, decided, faulted, fixedBlock, fixedConclusion,
-} from './decision.js';
+import { FAILED_EVALUATION } from './decision.js';
 import { engine as sharedEngine } from './engine.js';
 import { EdictumError, messageOf, refused } from './errors.js';
 import { Due } from './guard/due.js';
 import { Journal } from './guard/journal.js';
+import { Ledger } from './guard/ledger.js';
 import { OpenCalls, isGone, notAsking, taken, unknown } from './guard/open-calls.js';
 import { after, load, optionsOf } from './guard/recipe.js';
 import { Failed, drive } from './guard/step.js';
@@ -36,9 +36,6 @@ import { alive } from './wait.js';
 /** Longest id of a call, in bytes. */
 export const MAX_CALL_ID = 1024;
 
-/** How long a person has when the engine does not say, in milliseconds. */
-const APPROVAL = 300_000;
-
 /** So many calls that their deadline has settled are remembered: an answer may still be on its way. */
 const EXPIRED = 256;
 
@@ -51,9 +48,7 @@ const turns = new WeakMap();
 /** @typedef {import('./store.js').OpenCall} OpenCall */
 /** @typedef {import('./policy.js').Policy} Policy */
 /** @typedef {import('./decision.js').Decision} Decision */
-/** @typedef {import('./decision.js').Kept} Kept */
 /** @typedef {import('./decision.js').ToolOutcome} ToolOutcome */
-/** @typedef {import('./errors.js').Abnormal['fault']} Fault */
 
 /**
  * @typedef {object} ApprovalOutcome
@@ -114,6 +109,7 @@ export class Guard {
   #closed = false;
   #calls;
   #journal;
+  #ledger;
   #waiters = new Waiters();
   /** @type {Decision[]} */
   #expired = [];
@@ -147,6 +143,14 @@ export class Guard {
       store: this.store,
       closeDue: (callId) => this.#closeDue(callId),
       closeCopies: (moment) => this.#closeCopies(moment),
+    });
+    this.#ledger = new Ledger({
+      guard: this.name,
+      engine,
+      calls: this.#calls,
+      journal: this.#journal,
+      due: this.#due,
+      grace: this.#people && this.#people !== 'nobody' ? this.#people.grace : 0,
     });
   }
 
@@ -268,8 +272,8 @@ export class Guard {
       const policy = this.#policy;
       const again = `"call":${call},"now":${now()}`;
       const scene = this.#scene(policy, sessionId, again, call);
-      const [decision, kept] = await this.#decided(scene, callId, call, 'begin', `{${again}}`);
-      return this.#keepNew(policy, sessionId, decision, kept);
+      const [decision, kept] = await this.#ledger.decided(scene, callId, call, 'begin', `{${again}}`);
+      return this.#ledger.keepNew(policy, sessionId, decision, kept);
     }).then((decision) => this.#ask(decision));
   }
 
@@ -333,8 +337,8 @@ export class Guard {
       const again = `"call":${open.call},"now":${moment ?? now()}`;
       const scene = { ...this.#scene(policy, open.session, again, open.call), ticket: open.ticket };
       const request = `{${again},"ticket":${open.ticket},"approval":${JSON.stringify(outcome)}}`;
-      const [decision, kept] = await this.#decided(scene, callId, open.call, 'settle', request);
-      return this.#keepSettled(policy, open, claim, decision, kept);
+      const [decision, kept] = await this.#ledger.decided(scene, callId, open.call, 'settle', request);
+      return this.#ledger.keepSettled(policy, open, claim, decision, kept);
     });
     if (this.#people && this.#people !== 'nobody' && found.approval !== null) {
       this.#people.forget(this, callId, found.approval);
@@ -370,7 +374,7 @@ export class Guard {
    *
    * @param {string} callId
    * @param {ToolOutcome} outcome
-   * @returns {Promise<Conclusion>}
+   * @returns {Promise<import('./decision.js').Conclusion>}
    */
   async finish(callId, outcome) {
     this.#checkOpen();
@@ -494,163 +498,14 @@ export class Guard {
   }
 
   /**
-   * What the engine decided; or what it says to a step that failed.
-   *
-   * @param {import('./guard/step.js').Scene} scene
-   * @param {string} callId
-   * @param {string} call
-   * @param {'begin' | 'settle'} step
-   * @param {string} request
-   * @returns {Promise<[Decision, Kept]>}
-   */
-  async #decided(scene, callId, call, step, request) {
-    try {
-      return decided(callId, call, await drive(scene, 'step', step, request));
-    } catch (error) {
-      if (!(error instanceof Failed)) throw error;
-      return this.#fault(scene.policy, call, callId, error.ticket, error.abnormal.fault);
-    }
-  }
-
-  /**
-   * What another instance says to a fault. When the call itself is what it cannot stand, it is told of a bare one; without an
-   * instance it is a block in every mode.
-   *
-   * @param {Policy} policy
-   * @param {string} call
-   * @param {string} callId
-   * @param {string | undefined} ticket
-   * @param {Fault} fault
-   * @returns {Promise<[Decision, Kept]>}
-   */
-  async #fault(policy, call, callId, ticket, fault) {
-    const attempt = async (/** @type {string} */ call, /** @type {string | undefined} */ ticket) => {
-      const said = await this.#engine.decide(policy, 'fault', call, ticket, fault, now());
-      return faulted(callId, call, said);
-    };
-    try {
-      return await attempt(call, ticket);
-    } catch {
-      // The next instance is told less.
-    }
-    try {
-      return await attempt(bare(call), undefined);
-    } catch (error) {
-      log('error', `guard ${this.name}: a fault cannot be logged: ${messageOf(error)}`);
-      return fixedBlock(callId, call);
-    }
-  }
-
-  /**
-   * Puts a new call into the store, when it goes on, and its events into the log.
-   *
-   * @param {Policy} policy
-   * @param {string} session
-   * @param {Decision} decision
-   * @param {Kept} kept
-   */
-  async #keepNew(policy, session, decision, kept) {
-    const open = this.#openCall(policy, session, decision, kept);
-    if (!open) return this.#logDecision(policy, decision, kept);
-    let written;
-    try {
-      written = await this.#calls.begin(open);
-    } catch (error) {
-      const [lost, faultKept] = await this.#lost(policy, open, error);
-      // Only a guard that observes lets it through: then the copy is all there is.
-      const stranded = this.#openCall(policy, session, lost, faultKept);
-      if (stranded) {
-        this.#calls.strand(stranded);
-        this.#due.arm(stranded.deadline);
-      }
-      await this.#journal.keep(faultKept.events);
-      return lost;
-    }
-    if (!written) throw taken(decision.callId);
-    this.#due.arm(open.deadline);
-    return this.#logDecision(policy, decision, kept, open);
-  }
-
-  /**
-   * The same for a call that was in the store, under this claim.
-   *
-   * @param {Policy} policy
-   * @param {OpenCall} before
-   * @param {number} claim
-   * @param {Decision} decision
-   * @param {Kept} kept
-   */
-  async #keepSettled(policy, before, claim, decision, kept) {
-    const open = this.#openCall(policy, before.session, decision, kept);
-    if (!open) {
-      await this.#calls.forget(before.callId, claim);
-      return this.#logDecision(policy, decision, kept);
-    }
-    try {
-      await this.#calls.update(open, claim);
-    } catch (error) {
-      const [lost, faultKept] = await this.#lost(policy, open, error);
-      await this.#journal.keep(faultKept.events);
-      return lost;
-    }
-    this.#due.arm(open.deadline);
-    return this.#logDecision(policy, decision, kept, open);
-  }
-
-  /**
-   * @param {Policy} policy
    * @param {OpenCall} open
-   * @param {unknown} error
+   * @param {ToolOutcome} outcome
    */
-  #lost(policy, open, error) {
-    log('error', `guard ${this.name}: an open call cannot be kept: ${messageOf(error)}`);
-    return this.#fault(policy, open.call, open.callId, open.ticket, 'store');
-  }
-
-  /**
-   * Hands the events on. Where they cannot be kept and must be, the call does not go on.
-   *
-   * @param {Policy} policy
-   * @param {Decision} decision
-   * @param {Kept} kept
-   * @param {OpenCall} [open]
-   * @returns {Promise<Decision>}
-   */
-  async #logDecision(policy, decision, kept, open) {
-    this.#journal.notice(decision.detail);
-    if (await this.#journal.keep(kept.events)) return decision;
-    if (!policy.settings.decisionLogRequired || decision.action === 'block') return decision;
-    const [blocked, faultKept] = await this.#fault(policy, kept.call, decision.callId, kept.ticket, 'decision-log');
-    if (open && blocked.action === 'block') {
-      try {
-        const { claim } = await this.#calls.claim(open.callId, open.state);
-        await this.#calls.forget(open.callId, claim);
-      } catch {
-        // It will be closed as abandoned.
-      }
-    }
-    await this.#journal.keep(faultKept.events);
-    return blocked;
-  }
-
-  /**
-   * What has to be kept of a decision; null: the call is over.
-   *
-   * @param {Policy} policy
-   * @param {string} session
-   * @param {Decision} decision
-   * @param {Kept} kept
-   * @returns {OpenCall | null}
-   */
-  #openCall(policy, session, decision, { call, ticket }) {
-    if (decision.action === 'block') return null;
-    const asking = decision.action === 'ask';
-    const deadline = asking
-      ? (JSON.parse(decision.approval ?? '{}').deadline_ms ?? now() + APPROVAL) + this.#grace
-      : now() + policy.settings.openCallTtl;
-    const { callId, approval = null } = decision;
-    const state = asking ? 'asking' : 'allowed';
-    return { guard: this.name, callId, session, call, ticket, approval, state, deadline };
+  #conclude(open, outcome) {
+    const success = outcome.success === undefined ? '' : `,"success":${outcome.success}`;
+    const again = `"call":${open.call},"outcome":{"output":${outcome.output}${success}},"now":${now()}`;
+    const scene = { ...this.#scene(this.#policy, open.session, again, open.call), ticket: open.ticket };
+    return this.#ledger.concluded(scene, open, `{${again},"ticket":${open.ticket}}`);
   }
 
   /**
@@ -675,59 +530,7 @@ export class Guard {
     log('error', `guard ${this.name}: an open call cannot be read: ${messageOf(error)}`);
     const copy = this.#calls.takeCopy(callId);
     if (!copy) throw error;
-    return this.#faultFinish(copy.open, copy.open.ticket, 'store');
-  }
-
-  /**
-   * @param {OpenCall} open
-   * @param {ToolOutcome} outcome
-   */
-  async #conclude(open, outcome) {
-    const policy = this.#policy;
-    const success = outcome.success === undefined ? '' : `,"success":${outcome.success}`;
-    const again = `"call":${open.call},"outcome":{"output":${outcome.output}${success}},"now":${now()}`;
-    const scene = { ...this.#scene(policy, open.session, again, open.call), ticket: open.ticket };
-    try {
-      const request = `{${again},"ticket":${open.ticket}}`;
-      const done = await drive(scene, 'step', 'finish', request);
-      return this.#logConclusion(...concluded(done));
-    } catch (error) {
-      if (!(error instanceof Failed)) throw error;
-      return this.#faultFinish(open, error.ticket ?? open.ticket, error.abnormal.fault);
-    }
-  }
-
-  /**
-   * What another instance says to a call that cannot be finished; without one, its output is suppressed in every mode.
-   *
-   * @param {OpenCall} open
-   * @param {string} ticket
-   * @param {Fault} fault
-   */
-  async #faultFinish(open, ticket, fault) {
-    const policy = this.#policy;
-    let said;
-    try {
-      said = await this.#engine.decide(policy, 'faultFinish', open.call, ticket, fault, now());
-    } catch (error) {
-      log('error', `guard ${this.name}: a fault cannot be logged: ${messageOf(error)}`);
-      return fixedConclusion();
-    }
-    return this.#logConclusion(new Conclusion(said), said.events);
-  }
-
-  /**
-   * @param {Conclusion} conclusion
-   * @param {string[]} events
-   */
-  async #logConclusion(conclusion, events) {
-    this.#journal.notice(conclusion.detail);
-    await this.#journal.keep(events);
-    return conclusion;
-  }
-
-  get #grace() {
-    return this.#people && this.#people !== 'nobody' ? this.#people.grace : 0;
+    return this.#ledger.faultFinish(this.#policy, copy.open, copy.open.ticket, 'store');
   }
 
   /** @param {string} callId */
@@ -742,7 +545,7 @@ export class Guard {
     }
     await this.#turns.take(open.session, async () => {
       const { open, claim } = await this.#calls.claim(callId, 'allowed');
-      await this.#faultFinish(open, open.ticket, 'abandoned');
+      await this.#ledger.faultFinish(this.#policy, open, open.ticket, 'abandoned');
       await this.#calls.forget(callId, claim);
     });
   }
@@ -753,7 +556,7 @@ export class Guard {
    * @param {number} moment
    */
   async #closeCopies(moment) {
-    for (const open of this.#calls.takeStranded(moment)) await this.#faultFinish(open, open.ticket, 'abandoned');
+    for (const open of this.#calls.takeStranded(moment)) await this.#ledger.faultFinish(this.#policy, open, open.ticket, 'abandoned');
   }
 }
 
