@@ -122,7 +122,8 @@ async fn tell<'t>(host: &Host, teller: &'t mut Teller, folder: &Path, stay: bool
     story.go_through().await?;
     if stay {
         let shown = story.teller.page.step("stay", "server and guard stay; Ctrl-C ends them");
-        story.teller.tell("stay", json!({ "url": story.place.url() }), &shown).await?;
+        let fact = json!({ "url": story.place.url(), "operator_key": story.place.operator_key() });
+        story.teller.tell("stay", fact, &shown).await?;
     }
     Ok(story)
 }
@@ -243,7 +244,7 @@ impl Story<'_> {
 async fn tell_key(teller: &mut Teller, place: &Place) -> Result<(), Trouble> {
     let shown = format!("{}/ asks for an operator's key: {}", place.url(), place.operator_key());
     let shown = teller.page.step("page", &shown);
-    teller.tell("page", json!({ "url": place.url(), "operator_key": place.operator_key() }), &shown).await
+    teller.show(&shown).await
 }
 
 /// What the server says of a version.
