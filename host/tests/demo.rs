@@ -48,11 +48,17 @@ fn what_the_story_tells_has_happened_at_the_server() {
     assert!(published.iter().all(|record| record["signed"] == true));
     let revisions: Vec<_> = published.iter().map(|record| record["revision_hash"].as_str().unwrap()).collect();
     assert_eq!(one("connect")["health"]["policy_version"], revisions[0]);
-    assert_eq!((&enforced["before"], &enforced["health"]["policy_version"]), (&revisions[0].into(), &revisions[1].into()));
+    assert_eq!(
+        (&enforced["before"], &enforced["health"]["policy_version"]),
+        (&revisions[0].into(), &revisions[1].into())
+    );
 
     let calls = all("call");
     let decided = |call: &Value| (call["tool"].clone(), call["action"].clone());
-    assert_eq!((decided(calls[4]), decided(calls[5])), (("Read".into(), "allow".into()), ("Read".into(), "block".into())));
+    assert_eq!(
+        (decided(calls[4]), decided(calls[5])),
+        (("Read".into(), "allow".into()), ("Read".into(), "block".into()))
+    );
     assert_eq!(calls[4]["finished"]["redacted"], true);
     assert_eq!(calls[5]["decision_name"], "logs-are-off-limits");
 
@@ -82,7 +88,10 @@ fn the_log_of_the_server_has_every_call_once_and_the_revision_that_decided_it() 
     }
     let revisions: Vec<_> = events.iter().filter_map(|event| event["policy_version"].as_str()).collect();
     assert_eq!(revisions.iter().collect::<BTreeSet<_>>().len(), 2);
-    assert!(revisions.is_sorted_by_key(|revision| *revision != revisions[0]), "the old one first, then the new one only");
+    assert!(
+        revisions.is_sorted_by_key(|revision| *revision != revisions[0]),
+        "the old one first, then the new one only"
+    );
 }
 
 #[cfg(unix)]
@@ -101,7 +110,8 @@ fn who_wants_to_look_at_the_page_has_it_until_ctrl_c() {
     let address = stay["url"].as_str().unwrap().strip_prefix("http://").unwrap();
     let get = |path: &str, key: &str| {
         let mut socket = TcpStream::connect(address).unwrap();
-        let head = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer {key}\r\n\r\n");
+        let head =
+            format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer {key}\r\n\r\n");
         socket.write_all(head.as_bytes()).unwrap();
         let mut answer = String::new();
         socket.read_to_string(&mut answer).unwrap();

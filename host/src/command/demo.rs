@@ -265,13 +265,8 @@ fn guard_one<'s>(guard: &Guard, number: usize, call: &'s Recorded<'s>) -> Result
 impl Guarded<'_> {
     /// Where the session stands in its workflow after the call; empty when it is completed.
     fn stage(&self) -> Option<String> {
-        #[derive(Deserialize)]
-        struct Workflow {
-            active_stage: String,
-        }
         let after = self.end.as_ref().and_then(|(conclusion, _)| conclusion.detail("workflow"));
-        let workflow: Workflow = serde_json::from_str(after.or(self.decision.detail("workflow"))?).ok()?;
-        Some(workflow.active_stage)
+        active(after.or(self.decision.detail("workflow")))
     }
 
     fn as_json(&self, session: &str) -> Value {
@@ -286,6 +281,16 @@ impl Guarded<'_> {
         }
         line.into()
     }
+}
+
+/// The stage that a detail of a decision or an end says the session is in.
+fn active(workflow: Option<&str>) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Workflow {
+        active_stage: String,
+    }
+    let workflow: Workflow = serde_json::from_str(workflow?).ok()?;
+    Some(workflow.active_stage)
 }
 
 fn counters(guard: &Guard) -> Result<Counters, Trouble> {

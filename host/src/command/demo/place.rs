@@ -47,11 +47,7 @@ impl Place {
         let (_, signer) = generate_signing_key().map_err(|error| told(&error))?;
         let operator_key = format!("edo_{OPERATOR}_{}", uuid::Uuid::new_v4().simple());
         let mut settings = Settings::new(folder);
-        settings.keys.push(GivenKey {
-            role: Role::Operator,
-            name: OPERATOR.to_owned(),
-            secret: operator_key.clone(),
-        });
+        settings.keys.push(GivenKey { role: Role::Operator, name: OPERATOR.to_owned(), secret: operator_key.clone() });
         let server = Server::start(settings, host).await.map_err(|error| told(&error))?;
         let made = server.created_keys().iter().find(|key| key.role == Role::Agent && key.name == ENVIRONMENT);
         let made = made.ok_or_else(|| Trouble::Usage("the server has made no key for agents".to_owned()))?;

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::place::{AGENT, ENVIRONMENT, Place, healthy};
 use super::recording::{Recorded, recorded};
 use super::teller::Teller;
-use super::{About, CODING_RULES, End, Guarded, SHIPPING, Trouble};
+use super::{About, CODING_RULES, End, Guarded, SHIPPING, Trouble, active};
 use crate::command::outcome;
 use crate::command::remote::{runtime, text};
 use crate::command::serve::Signals;
@@ -36,36 +36,39 @@ const ONE_RULE_MORE: &str = "
 /// How long the decision log may take to the server.
 const FLUSH: std::time::Duration = std::time::Duration::from_secs(30);
 
-/// For who wants it for real.
+/// For who wants it for real. `serve` signs what is in its folder.
 const FOR_REAL: &str = "\
 $ edictum-host keygen -o signing.key
 $ edictum-host serve --rulesets examples/rulesets --signing-key signing.key
-$ edictum-host approvals list
-$ edictum-host events tail";
+$ edictum-host sign rules.yaml --key signing.key      # what only the owner of the key may publish
+$ edictum-host run --rules rules.yaml calls.jsonl     # without a server
+docs/serve.md has the rest, also how programs connect.";
 
 /// Tells the story in a folder that is gone in the end. `stay`: server and guard stay until Ctrl-C.
 pub fn play(host: &Host, mut teller: Teller, stay: bool) -> Result<End, Trouble> {
     let folder = tempfile::Builder::new().prefix("edictum-demo-").tempdir();
     let folder = folder.map_err(Trouble::io("no temporary folder can be made"))?;
     let runtime = runtime()?;
-    let played = runtime.block_on(async {
-        let mut signals = Signals::new()?;
-        let told = tokio::select! {
-            told = tell(host, &mut teller, folder.path(), stay) => told?,
-            () = signals.wait() => return Ok(End::Interrupted),
-        };
-        if stay {
-            signals.wait().await;
-        }
-        tokio::select! {
-            () = told.end() => Ok(End::Good),
-            () = signals.wait() => Ok(End::Interrupted),
-        }
-    });
+    let played = runtime.block_on(until_the_end(host, &mut teller, folder.path(), stay));
     // Who writes into the folder has ended before it is removed.
     drop(runtime);
     folder.close().map_err(Trouble::io("the temporary folder cannot be removed"))?;
     played
+}
+
+async fn until_the_end(host: &Host, teller: &mut Teller, folder: &Path, stay: bool) -> Result<End, Trouble> {
+    let mut signals = Signals::new()?;
+    let story = tokio::select! {
+        story = tell(host, teller, folder, stay) => story?,
+        () = signals.wait() => return Ok(End::Interrupted),
+    };
+    if stay {
+        signals.wait().await;
+    }
+    tokio::select! {
+        () = story.end() => Ok(End::Good),
+        () = signals.wait() => Ok(End::Interrupted),
+    }
 }
 
 /// Everything that runs while the story is told.
@@ -147,7 +150,7 @@ impl Story<'_> {
         self.teller.chapter("The decision log, as the server has it").await?;
         self.log().await?;
         self.teller.chapter("For real").await?;
-        let page = format!("the page at {}/ has inbox, live log, rulesets and agents; `demo --stay` leaves it open", self.place.url());
+        let page = format!("{}/ shows inbox, live log, rulesets and agents; --stay leaves it open", self.place.url());
         let shown = format!("{}\n{}", self.teller.page.step("page", &page), self.teller.page.step("yours", FOR_REAL));
         self.teller.show(&shown).await
     }
@@ -198,6 +201,12 @@ impl Story<'_> {
         let mut fact = outcome::decided(decision);
         fact.insert("request".to_owned(), request.clone());
         self.teller.tell("inbox", fact.into(), &shown).await?;
+        // A stage that asks is entered before anybody answers.
+        let stage = active(decision.detail("workflow"));
+        if let Some(moved) = self.teller.page.moved(self.stage.as_deref(), stage.as_deref()) {
+            self.teller.show(&moved).await?;
+        }
+        self.stage = stage.or(self.stage.take());
         let approved = call.answer.as_deref() == Some("approved");
         let record = self.place.decide(&request, approved, call.reason.as_deref()).await?;
         // What is told is what the server says.

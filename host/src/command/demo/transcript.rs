@@ -104,12 +104,14 @@ impl Page {
             lines.push(self.answered(guarded));
         }
         self.after(guarded, &mut lines);
-        if let (Some(before), Some(after)) = (stage, guarded.stage())
-            && before != after
-        {
-            lines.push(self.aside("stage", STAGE, &format!("{before} → {after}")));
-        }
+        lines.extend(self.moved(stage, guarded.stage().as_deref()));
         lines
+    }
+
+    /// The session has come to another stage of its workflow.
+    pub fn moved(&self, before: Option<&str>, after: Option<&str>) -> Option<String> {
+        let (before, after) = before.zip(after).filter(|(before, after)| before != after)?;
+        Some(self.aside("stage", STAGE, &format!("{before} → {after}")))
     }
 
     fn head(&self, number: usize, call: &Recorded<'_>, first: &Decision, usual: Option<&Principal>) -> String {
