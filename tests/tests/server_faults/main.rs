@@ -5,4 +5,5 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test may fail")]
 
 mod place;
+mod rulesets;
 mod transport;

@@ -151,8 +151,10 @@ fn t08_an_answer_shorter_than_it_says_is_asked_for_again_unless_it_counts() {
     let decision = place.begin("s", "cat");
     assert_eq!((&decision["action"], &decision["policy_error"]), (&json!("block"), &json!(true)), "{decision}");
     assert_eq!(place.api.count(COUNT), 1);
+    let place = Place::new();
     place.api.always(FETCH, short());
     assert_eq!(place.refused(json!({"auto_watch": false})).code, "E_PROTOCOL");
+    assert_eq!(place.api.count(FETCH), 3);
 }
 
 /// A start that gets this answer fails at once.
@@ -260,7 +262,7 @@ fn t16_a_huge_body_is_not_read_to_its_end() {
         let place = Place::new();
         place.api.always(FETCH, Act::SayForever(head, vec![b' '; 64 << 10]));
         let refused = place.refused(json!({}));
-        assert_eq!(refused.code, "E_TOO_LARGE");
+        assert_eq!(refused.code, "E_TOO_LARGE", "{refused}");
         assert_eq!(place.api.all().len(), 1);
     }
 }
