@@ -6,4 +6,5 @@
 
 mod place;
 mod rulesets;
+mod stream;
 mod transport;
