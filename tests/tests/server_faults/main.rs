@@ -6,5 +6,6 @@
 
 mod place;
 mod rulesets;
+mod sessions;
 mod stream;
 mod transport;

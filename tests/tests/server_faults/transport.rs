@@ -46,15 +46,21 @@ fn t02_three_failures_are_a_server_that_is_not_available() {
     assert_eq!(place.api.all().len(), 3);
 }
 
+/// Time passes until the ruleset is fetched again. Time that passes while the first answer is on its way counts, too: a
+/// client that waits 7 s is told from one that waits half a second at most.
+fn waits_seven_seconds(place: &Place) -> bool {
+    let first = place.api.wait_for(FETCH, 1)[0].at;
+    place.pass_until("it is asked again", 500, 60, || place.api.count(FETCH) == 2);
+    (4_000..60_000).contains(&(place.api.came(FETCH)[1].at - first))
+}
+
 #[test]
 fn t03_the_servers_time_is_kept() {
     let place = Place::alone();
     place.api.once(FETCH, response(429, &[("Retry-After", "7")], ""));
     let opening = place.opening(json!({"auto_watch": false}));
-    place.pass_until("it is asked again", 500, 60, || place.api.count(FETCH) == 2);
+    assert!(waits_seven_seconds(&place), "{:?}", place.api.came(FETCH));
     assert!(place.opened(&opening).result().is_ok());
-    let came = place.api.came(FETCH);
-    assert!(came[1].at - came[0].at >= 7000, "{came:?}");
 }
 
 #[test]
@@ -66,10 +72,8 @@ fn t04_a_date_is_held_against_the_servers_own_clock() {
             [("Date", "Fri, 02 Jan 2026 03:04:05 GMT"), ("Retry-After", "Fri, 02 Jan 2026 03:04:12 GMT")];
         place.api.once(FETCH, response(503, &dates, ""));
         let opening = place.opening(json!({"auto_watch": false}));
-        place.pass_until("it is asked again", 500, 60, || place.api.count(FETCH) == 2);
+        assert!(waits_seven_seconds(&place), "{skew}: {:?}", place.api.came(FETCH));
         assert!(place.opened(&opening).result().is_ok(), "{skew}");
-        let came = place.api.came(FETCH);
-        assert!(came[1].at - came[0].at >= 7000, "{skew}: {came:?}");
     }
 }
 
