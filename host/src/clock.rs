@@ -53,9 +53,12 @@ impl Clock {
     pub(crate) async fn wait_until(&self, deadline: Option<Timestamp>) {
         let Some(deadline) = deadline else { return std::future::pending().await };
         let mut moved = self.moved.subscribe();
-        let (began, since) = (self.now(), Instant::now());
+        let (mut began, mut since) = (self.now(), Instant::now());
         loop {
             let now = self.now();
+            if now > began {
+                (began, since) = (now, Instant::now());
+            }
             let steady = began.saturating_add(u64::try_from(since.elapsed().as_millis()).unwrap_or(LATEST));
             let wait = deadline.saturating_sub(now);
             if wait == 0 || steady.saturating_sub(now) > SET_BACK {

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test may fail")]
 
 mod approvals;
+mod log;
 mod place;
 mod rulesets;
 mod sessions;
