@@ -52,6 +52,7 @@ struct Fields<'l> {
     plugins: Option<Vec<&'l RawValue>>,
     options: Option<Map<String, Value>>,
     compat: Option<Value>,
+    timeout_ms: Option<u64>,
 }
 
 #[derive(Clone, Copy, Default, Deserialize)]
@@ -88,6 +89,7 @@ impl Fields<'_> {
         server.allow_insecure = self.allow_insecure;
         server.verify_signatures = self.verify_signatures;
         server.signing_public_keys = std::mem::take(&mut self.signing_public_keys);
+        server.timeout_ms = self.timeout_ms;
         server.workflow_content = self.workflow.take();
         server.workflow_exec_evaluator_enabled = self.exec_enabled;
         server.storage_backend = match &self.store {

@@ -43,6 +43,8 @@ const MAX_BODY: usize = 10 << 20;
 /// Most bytes of the head of an answer.
 const MAX_HEAD: usize = 128 << 10;
 
+pub(super) use self::fault::code as error_code;
+
 type Pool = Client<HttpsConnector<HttpConnector>, WasiBody>;
 
 /// One for the process. Made when it is needed first: it reads the certificates of the system.

@@ -77,8 +77,11 @@ impl Place {
         fields
     }
 
+    /// Opens one while other requests go on.
     pub fn opening(&self, more: Value) -> Pending {
-        self.driver().send("open_server", self.fields(more))
+        let mut fields = self.fields(more);
+        fields["parallel"] = true.into();
+        self.driver().send("open_server", fields)
     }
 
     pub fn opened(&self, pending: &Pending) -> Answer {
