@@ -40,9 +40,9 @@ const FLUSH: std::time::Duration = std::time::Duration::from_secs(30);
 const FOR_REAL: &str = "\
 $ edictum-host keygen -o signing.key
 $ edictum-host serve --rulesets examples/rulesets --signing-key signing.key
-$ edictum-host sign rules.yaml --key signing.key      # what only the owner of the key may publish
+$ edictum-host sign rules.yaml --key signing.key      # by hand, for rulesets push
 $ edictum-host run --rules rules.yaml calls.jsonl     # without a server
-docs/serve.md has the rest, also how programs connect.";
+docs/serve.md has the rest, and how programs connect.";
 
 /// Tells the story in a folder that is gone in the end. `stay`: server and guard stay until Ctrl-C.
 pub fn play(host: &Host, mut teller: Teller, stay: bool) -> Result<End, Trouble> {
@@ -150,7 +150,7 @@ impl Story<'_> {
         self.teller.chapter("The decision log, as the server has it").await?;
         self.log().await?;
         self.teller.chapter("For real").await?;
-        let page = format!("{}/ shows inbox, live log, rulesets and agents; --stay leaves it open", self.place.url());
+        let page = format!("{}/ shows inbox, log, rulesets and agents; --stay leaves it open", self.place.url());
         let shown = format!("{}\n{}", self.teller.page.step("page", &page), self.teller.page.step("yours", FOR_REAL));
         self.teller.show(&shown).await
     }
