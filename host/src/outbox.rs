@@ -14,11 +14,12 @@
 //! | [`writer`] | the thread that writes |
 //! | [`ledger`], [`file`], [`block`] | what is done to the file, and how it is laid out |
 //! | [`sink`] | the way in |
-//! | [`delivery`] | the way out |
+//! | [`delivery`], [`lane`] | the way out |
 
 mod block;
 mod delivery;
 mod file;
+mod lane;
 mod ledger;
 mod queue;
 mod sink;
@@ -349,7 +350,7 @@ impl Outbox {
                 Err(reason) => Err(OutboxError(reason)),
             };
             // Who asked may have gone away.
-            let _unheard = reply.send(result);
+            said.answer = Some(Box::new(|| drop(reply.send(result))));
             said
         };
         self.queue().job(Box::new(job)).map_err(OutboxError)?;

@@ -155,7 +155,7 @@ impl PluginBuilder {
         // Compiling takes a while, and the plugin may compute when it is asked who it is.
         let loaded = runtime.spawn_blocking(move || here.block_on(self.load_here()));
         let loaded = loaded.await.unwrap_or_else(|_| Err("a thread of the host panicked".to_owned()));
-        loaded.map_err(|reason| Error::Plugin { plugin: name, reason })
+        loaded.map_err(|reason| Error::Plugin { plugin: name, reason: instances::shown(&reason) })
     }
 
     async fn load_here(self) -> Result<Plugin, String> {

@@ -7,17 +7,21 @@
 #![allow(clippy::expect_used, clippy::panic, reason = "what a test cannot have ends it")]
 
 mod act;
+mod feed;
 mod received;
 
 use std::collections::BTreeMap;
 use std::io::BufReader;
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
+use socket2::{Domain, Socket, Type};
+
 pub use self::act::{Act, Greeting, json, redirect, response};
+pub use self::feed::Feed;
 pub use self::received::Received;
 use crate::wire::PATIENCE;
 
@@ -51,8 +55,13 @@ pub fn in_turn(acts: impl IntoIterator<Item = Act>) -> impl Script {
 
 /// A running server. Dropping it ends all of its connections.
 pub struct FaultServer {
-    address: String,
+    address: SocketAddr,
+    name: String,
     shared: Arc<Shared>,
+    /// Who listens; none: nobody does, and connections are refused.
+    listening: Mutex<Option<JoinHandle<()>>>,
+    /// Keeps the port while nobody listens.
+    _port: Socket,
 }
 
 struct Shared {
@@ -71,8 +80,8 @@ impl FaultServer {
     /// When there is none.
     #[must_use]
     pub fn start(script: impl Script) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let address = listener.local_addr().expect("an address").to_string();
+        let port = bound(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
+        let address = port.local_addr().ok().and_then(|address| address.as_socket()).expect("an address");
         let shared = Arc::new(Shared {
             script: Box::new(script),
             ending: AtomicBool::new(false),
@@ -81,21 +90,48 @@ impl FaultServer {
             arrived: Condvar::new(),
             sockets: Mutex::default(),
         });
-        let server = Arc::clone(&shared);
-        thread::spawn(move || server.accept(&listener));
-        Self { address, shared }
+        let server = Self { address, name: address.to_string(), shared, listening: Mutex::default(), _port: port };
+        server.up();
+        server
+    }
+
+    /// Listens again, after [`FaultServer::down`].
+    ///
+    /// # Panics
+    /// When the port is taken.
+    pub fn up(&self) {
+        let mut listening = self.listening.lock().unwrap_or_else(PoisonError::into_inner);
+        if listening.is_none() {
+            self.shared.ending.store(false, Ordering::SeqCst);
+            let listener = bound(self.address);
+            listener.listen(1024).expect("a listener");
+            let (server, listener) = (Arc::clone(&self.shared), TcpListener::from(listener));
+            *listening = Some(thread::spawn(move || server.accept(&listener)));
+        }
+    }
+
+    /// Ends all connections. New ones are refused when this returns, until [`FaultServer::up`].
+    pub fn down(&self) {
+        let Some(listening) = self.listening.lock().unwrap_or_else(PoisonError::into_inner).take() else { return };
+        self.shared.ending.store(true, Ordering::SeqCst);
+        // Whoever accepts looks again.
+        let _woken = TcpStream::connect(self.address);
+        let _ended = listening.join();
+        for socket in self.shared.sockets().values() {
+            let _closed = socket.shutdown(Shutdown::Both);
+        }
     }
 
     /// `127.0.0.1:PORT`
     #[must_use]
     pub fn address(&self) -> &str {
-        &self.address
+        &self.name
     }
 
     /// `http://127.0.0.1:PORT`
     #[must_use]
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        format!("http://{}", self.name)
     }
 
     /// Connections that have come so far.
@@ -129,13 +165,16 @@ impl FaultServer {
 
 impl Drop for FaultServer {
     fn drop(&mut self) {
-        self.shared.ending.store(true, Ordering::SeqCst);
-        for socket in self.shared.sockets().values() {
-            let _closed = socket.shutdown(Shutdown::Both);
-        }
-        // Whoever accepts looks again.
-        let _woken = TcpStream::connect(&self.address);
+        self.down();
     }
+}
+
+/// A socket at this address. Another one that listens may have the same.
+fn bound(address: SocketAddr) -> Socket {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    socket.set_reuse_address(true).and_then(|()| socket.set_reuse_port(true)).expect("a shared port");
+    socket.bind(&address.into()).expect("a free port");
+    socket
 }
 
 impl Shared {

@@ -8,6 +8,7 @@
 //! * [`wire`] starts a server and talks HTTP to it;
 //! * [`proxy`] stands before a server, counts what passes and blocks it;
 //! * [`fault_server`] is a server that misbehaves as a test tells it;
+//! * [`stand_in`] answers like edictum-api, but where a test says otherwise;
 //! * [`places`] knows where the workspace, the shared suites and the driver are.
 //!
 //! It decides nothing about a call and holds no copy of a rule's meaning: expectations stand in the fixtures.
@@ -20,6 +21,7 @@ pub mod fault_server;
 pub mod fixture;
 pub mod places;
 pub mod proxy;
+pub mod stand_in;
 pub mod victim;
 pub mod wire;
 pub mod workshop;

@@ -126,7 +126,7 @@ struct Level {
 
 impl Level {
     fn new() -> Result<Self, String> {
-        let times = r#""(timestamp|deadline_ms|created_at|updated_at)":("[^"]*"|\d+)"#;
+        let times = r#""(timestamp|deadline_ms|created_at|updated_at)":\s*("[^"]*"|\d+)"#;
         let ids = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}";
         let compiled = |pattern: &str| Regex::new(pattern).map_err(|error| error.to_string());
         Ok(Self { times: compiled(times)?, ids: compiled(ids)? })

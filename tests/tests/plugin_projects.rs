@@ -155,6 +155,31 @@ fn the_readme_of_a_new_plugin_names_what_its_commands_make() {
 }
 
 #[test]
+fn the_sixty_seconds_of_the_page_work() {
+    let page = fs::read_to_string(workspace().join("docs/plugins.md")).unwrap();
+    let rules = page.split("\n```yaml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let copy = Copy::empty().unwrap();
+    let project = copy.path().join("house-rules");
+    let mut ran = 0;
+    // A target is installed by whoever runs the tests, and each command has a shell of its own.
+    for line in commands(&page).iter().filter(|line| !line.starts_with("rustup") && !line.starts_with("cd ")) {
+        let there = project.exists();
+        let output = workshop::run(if there { &project } else { copy.path() }, line).unwrap();
+        let code = if line.starts_with("edictum-host check") { 1 } else { 0 };
+        assert_eq!(output.status.code(), Some(code), "{line}\n{}{}", text(&output.stdout), text(&output.stderr));
+        if code == 1 {
+            assert!(text(&output.stdout).contains("no-rockets — No rockets by mail."), "{}", text(&output.stdout));
+        }
+        if !there {
+            workshop::link_target(&project).unwrap();
+            fs::write(project.join("rules.yaml"), rules).unwrap();
+        }
+        ran += 1;
+    }
+    assert_eq!(ran, 4);
+}
+
+#[test]
 fn a_new_plugin_overwrites_nothing_and_has_a_name_that_packages_can_have() {
     let copy = Copy::empty().unwrap();
     let new = |arguments: &str| {

@@ -8,7 +8,7 @@ use std::process::Command;
 use wasmparser::{Parser, Payload};
 use wit_component::ComponentEncoder;
 
-use crate::shell::{Outcome, answer, cargo, cargo_building, root, run, step, target};
+use crate::shell::{Outcome, answer, cargo, root, run, step, target};
 
 const TARGET: &str = "wasm32-unknown-unknown";
 
@@ -44,6 +44,14 @@ impl World {
         }
     }
 
+    /// Where cargo builds it. Both modules have the same name: in one folder each would be built again after the other.
+    fn folder(self) -> PathBuf {
+        match self {
+            Self::Decider => target(),
+            Self::Guard => target().join("guard"),
+        }
+    }
+
     /// Where the component is put.
     fn path(self) -> PathBuf {
         target().join("component").join(match self {
@@ -55,14 +63,14 @@ impl World {
 
 /// Builds both with cargo and wraps them here: the way of `cargo xtask build`.
 pub fn build() -> Outcome<()> {
-    install_target()?;
+    install_target(TARGET)?;
     step("components: the guest for wasm32-unknown-unknown");
     wrap(World::Decider)?;
     wrap(World::Guard)
 }
 
 fn wrap(world: World) -> Outcome<()> {
-    let path = target().join(TARGET).join("release").join(MODULE);
+    let path = world.folder().join(TARGET).join("release").join(MODULE);
     build_module(world)?;
     let mut module = read(&path)?;
     if Parser::is_component(&module) {
@@ -81,14 +89,16 @@ fn wrap(world: World) -> Outcome<()> {
 
 fn build_module(world: World) -> Outcome<()> {
     let arguments = ["--package", "edictum-guard", "--release", "--target", TARGET];
-    run(cargo_building("build", &[&arguments[..], world.features()].concat()))
+    let mut command = cargo(&["build", "--target-dir"]);
+    command.arg(world.folder()).args(arguments).args(world.features());
+    run(command)
 }
 
 /// Builds the decider with `cargo component build`, which wraps it itself.
 pub fn with_cargo_component() -> Outcome<()> {
-    install_target()?;
+    install_target(TARGET)?;
     match answer(cargo(&["component", "--version"])) {
-        Some(version) if version.split_whitespace().any(|word| word.starts_with(CARGO_COMPONENT)) => {}
+        Some(version) if fits(&version) => {}
         Some(version) => return Err(format!("needs cargo-component {CARGO_COMPONENT}x, found `{version}`")),
         None => {
             return Err("cargo-component is not installed; `cargo install cargo-component@0.21.1 --locked` does it \
@@ -106,17 +116,26 @@ pub fn with_cargo_component() -> Outcome<()> {
     install(World::Decider, &read(&folder.join(TARGET).join("release").join(MODULE))?)
 }
 
-/// Adds the wasm target to the toolchain in use, when it is not there: `rust-toolchain.toml` alone does not always.
-fn install_target() -> Outcome<()> {
+/// Whether the cargo-component that is there is one that this tree is known to build with.
+pub fn has_cargo_component() -> bool {
+    answer(cargo(&["component", "--version"])).is_some_and(|version| fits(&version))
+}
+
+fn fits(version: &str) -> bool {
+    version.split_whitespace().any(|word| word.starts_with(CARGO_COMPONENT))
+}
+
+/// Adds a wasm target to the toolchain in use, when it is not there: `rust-toolchain.toml` alone does not always.
+pub fn install_target(target: &str) -> Outcome<()> {
     let mut rustc = Command::new("rustc");
-    rustc.current_dir(root()).args(["--print", "target-libdir", "--target", TARGET]);
+    rustc.current_dir(root()).args(["--print", "target-libdir", "--target", target]);
     if answer(rustc).is_some_and(|folder| Path::new(&folder).is_dir()) {
         return Ok(());
     }
-    step("component: installing the target wasm32-unknown-unknown");
+    step(&format!("installing the target {target}"));
     let mut rustup = Command::new("rustup");
-    rustup.current_dir(root()).args(["target", "add", TARGET]);
-    run(rustup).map_err(|error| format!("the target {TARGET} is missing and could not be installed: {error}"))
+    rustup.current_dir(root()).args(["target", "add", target]);
+    run(rustup).map_err(|error| format!("the target {target} is missing and could not be installed: {error}"))
 }
 
 /// Refuses a component that asks its host for anything that its world does not have, then puts it into its place.

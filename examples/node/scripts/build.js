@@ -1,6 +1,6 @@
-// Makes what is not in the repository: `component/` (the decider, transpiled by jco) and `types/` (from JSDoc).
+// Makes what is not in the repository: `component/` (the two components, transpiled by jco) and `types/` (from JSDoc).
 //
-//   npm run build [-- COMPONENT.wasm]
+//   npm run build [-- FOLDER with edictum-decider.wasm and edictum-guard.wasm]
 
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
@@ -62,7 +62,8 @@ function types() {
 
 await rm(join(root, 'component'), { recursive: true, force: true });
 await rm(join(root, 'types'), { recursive: true, force: true });
-const given = process.argv[2] ?? process.env.EDICTUM_COMPONENT;
-await component(given ?? join(workspace, 'target', 'component', 'edictum-decider.wasm'), 'decider');
+const built = process.argv[2] ?? join(workspace, 'target', 'component');
+await component(join(built, 'edictum-decider.wasm'), 'decider');
+await component(join(built, 'edictum-guard.wasm'), 'guard');
 if (existsSync(join(workspace, 'LICENSE'))) await copyFile(join(workspace, 'LICENSE'), join(root, 'LICENSE'));
 types();

@@ -19,6 +19,7 @@ export const STORE_DEADLINE = 30_000;
  * @property {import('./callbacks.js').Callbacks} callbacks
  * @property {number} deadline of a callback, in milliseconds
  * @property {import('./store.js').Store} store
+ * @property {import('./guard.js').Sessions} [sessions] instead of the store
  * @property {string} session
  * @property {number} sessionTtl
  * @property {number} now
@@ -66,7 +67,9 @@ function failed(reason) {
  * @param {Respondent} respondent
  * @param {import('./store.js').Operation[]} operations
  */
-async function session({ store, session, sessionTtl, now }, operations) {
+async function session({ store, sessions, session, sessionTtl, now }, operations) {
+  // It has deadlines of its own.
+  if (sessions) return `{"session":${JSON.stringify(await sessions.perform(operations))}}`;
   const performed = store.perform({ session, now, expires: now + sessionTtl }, operations);
   const outcomes = performed instanceof Promise ? await within(STORE_DEADLINE, performed) : performed;
   return outcomes ? `{"session":${JSON.stringify(outcomes)}}` : failed('no answer in time');

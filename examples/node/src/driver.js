@@ -9,6 +9,7 @@ import { begin, approve, evaluate, finish } from './driver/calls.js';
 import { check, hello, templates } from './driver/documents.js';
 import { close, open, reload } from './driver/open.js';
 import { Refusal, Request, lines, refusalText } from './driver/protocol.js';
+import { flush, health, openServer } from './driver/server.js';
 import { Session } from './driver/session.js';
 import { counters, events, workflow } from './driver/state.js';
 import { engine } from './engine.js';
@@ -19,10 +20,8 @@ import { setLogger } from './log.js';
 /** @type {Record<string, (session: Session, request: Request) => Reply | Promise<Reply>>} */
 const OPERATIONS = {
   hello, check, templates, open, reload, close, evaluate, begin, approve, finish, counters, workflow, events,
+  open_server: openServer, health, flush,
 };
-
-/** Operations of the protocol that this host does not have. */
-const MISSING = ['open_server', 'health', 'flush'];
 
 /**
  * Serves requests until the end of input, then closes all guards.
@@ -78,10 +77,7 @@ async function perform(session, request, write, waiting) {
   const refuse = (/** @type {unknown} */ error) => write(refusalText(request.id, error));
   try {
     const operation = Object.hasOwn(OPERATIONS, request.op) ? OPERATIONS[request.op] : undefined;
-    if (!operation) {
-      if (MISSING.includes(request.op)) throw new Refusal('unsupported', `this host has no operation \`${request.op}\` yet`);
-      throw new Refusal('bad-request', `there is no operation \`${request.op}\``);
-    }
+    if (!operation) throw new Refusal('bad-request', `there is no operation \`${request.op}\``);
     const reply = await operation(session, request);
     if (typeof reply === 'string') answer(reply);
     else keep(waiting, reply.later.then(answer, refuse));

@@ -14,10 +14,14 @@ import { RawJson, jsonOf } from './json.js';
 import { log } from './log.js';
 import { argumentsOf, camelCased, outputOf } from './native.js';
 import { prepared, readDocument, templateOf, textOf } from './options.js';
+import { connect, healthOf } from './server/connect.js';
 
 /** @typedef {import('./options.js').EdictumOptions} EdictumOptions */
 /** @typedef {import('./guard/recipe.js').Ruleset} Ruleset */
 /** @typedef {import('./decision.js').Decision} Decision */
+
+/** How long `close` lets the decision log be delivered, in milliseconds. */
+const LAST_FLUSH = 5_000;
 
 /** Milliseconds of a batch after which the event loop has its turn. */
 const TURN = 1.5;
@@ -76,6 +80,8 @@ export class Edictum {
   #given;
   #rulesets;
   #end;
+  /** @type {import('./server/connect.js').Connected | undefined} */
+  #connected;
 
   /**
    * Use `fromYaml` and its sisters.
@@ -84,12 +90,14 @@ export class Edictum {
    * @param {EdictumOptions} given
    * @param {Ruleset[]} rulesets
    * @param {() => Promise<void>} end
+   * @param {import('./server/connect.js').Connected} [connected]
    */
-  constructor(guard, given, rulesets, end) {
+  constructor(guard, given, rulesets, end, connected) {
     this.#guard = guard;
     this.#given = given;
     this.#rulesets = rulesets;
     this.#end = end;
+    this.#connected = connected;
   }
 
   /**
@@ -142,6 +150,47 @@ export class Edictum {
       customSelectors: named('customSelectors'),
       options: { ...given.options, merge: [...(given.options?.merge ?? []), ...merge] },
     });
+  }
+
+  /**
+   * Rules, sessions, approvals and the decision log of edictum-api. The guard has its first rules when this is done; without
+   * `bundleName` the server assigns them, within 30 s.
+   *
+   * @param {import('./options.js').FromServerOptions} options
+   */
+  static async fromServer(options) {
+    const { url, apiKey, agentId, env, bundleName, tags, mode, autoWatch, allowInsecure, ...local } = options;
+    const { verifySignatures, signingPublicKey, signingPublicKeys, offlineStart, checkName, timeoutMs, apiGeneration, ...given } = local;
+    const { auditSink = 'server', approvalBackend = 'server', storageBackend = 'server', onError, ...rest } = given;
+    const own = {
+      ...rest,
+      auditSink: auditSink === 'server' || auditSink === 'none' ? undefined : auditSink,
+      approvalBackend: approvalBackend === 'server' || approvalBackend === 'none' ? undefined : approvalBackend,
+      storageBackend: storageBackend === 'server' ? undefined : storageBackend,
+    };
+    const { guard: parts, end } = await prepared({ ...own, options: { ...own.options, approvals: 'host' } });
+    const keys = signingPublicKeys ?? (signingPublicKey === undefined ? [] : [signingPublicKey].flat());
+    const server = {
+      url, apiKey, agentId, env, bundleName, tags, mode, autoWatch, allowInsecure, verifySignatures,
+      signingPublicKeys: keys, offlineStart, checkName, timeoutMs, apiGeneration,
+    };
+    try {
+      const connected = await connect(server, {
+        sessions: storageBackend === 'server' ? 'server' : 'host',
+        approvals: approvalBackend === 'server' ? 'server' : approvalBackend === 'none' ? 'none' : 'host',
+        log: auditSink === 'server' ? 'server' : 'host',
+        onError: onError && ((code, message) => onError({ code, message })),
+      }, parts);
+      const all = async () => {
+        await connected.log?.flush(LAST_FLUSH);
+        await connected.end();
+        await end();
+      };
+      return new Edictum(connected.guard, own, [], all, connected);
+    } catch (error) {
+      await end();
+      throw configError(error);
+    }
   }
 
   /**
@@ -401,6 +450,27 @@ export class Edictum {
    */
   async workflow(operation = 'state', { sessionId = this.sessionId, stageId, state } = {}) {
     return JSON.parse(await this.#guard.operate(sessionId, jsonOf({ do: operation, stage_id: stageId, state })));
+  }
+
+  /** How it is doing: which rules it enforces and how old they are, whether the stream is up, whether the log gets out. */
+  async health() {
+    const local = { policy_version: this.policyVersion, stream: 'off', log: 'off', unsent_events: 0, rules_age_s: 0, from_memory: false };
+    return camelCased(this.#connected ? await healthOf(this.#connected) : local);
+  }
+
+  /**
+   * Lets the decision log be delivered to the server now, and gives the number of events that are left.
+   *
+   * @param {{timeoutMs?: number}} [options]
+   */
+  async flush({ timeoutMs = 10_000 } = {}) {
+    return this.#connected?.log?.flush(timeoutMs) ?? 0;
+  }
+
+  /** Fetches the rules of a server-backed guard now, and gives the revision in force. Of use without `autoWatch`. */
+  async refresh() {
+    if (!this.#connected) throw new EdictumError('unsupported', 'this guard has no server');
+    return (await this.#connected.source.refresh()).revision;
   }
 
   /** Calls between two of their steps, those that end first at the front. */

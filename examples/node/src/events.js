@@ -67,7 +67,7 @@ export class EventBuffer {
  * @param {string} event
  * @param {number} sequence
  */
-function withSequence(event, sequence) {
+export function withSequence(event, sequence) {
   return event.startsWith('{') && event.includes('"event_id":') ? `{"sequence":${sequence},${event.slice(1)}` : event;
 }
 

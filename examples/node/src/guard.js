@@ -31,6 +31,7 @@ import { elements, fields } from './json.js';
 import { log } from './log.js';
 import { MemoryStore } from './store/memory.js';
 import { Turns } from './turns.js';
+import { alive } from './wait.js';
 
 /** Longest id of a call, in bytes. */
 export const MAX_CALL_ID = 1024;
@@ -41,7 +42,10 @@ const APPROVAL = 300_000;
 /** So many calls that their deadline has settled are remembered: an answer may still be on its way. */
 const EXPIRED = 256;
 
-/** Sessions are a store's, whichever guards use it. @type {WeakMap<import('./store.js').Store, Turns>} */
+/** Open calls that are read together. */
+const MANY = 100_000;
+
+/** Sessions are a store's, whichever guards use it. @type {WeakMap<object, Turns>} */
 const turns = new WeakMap();
 
 /** @typedef {import('./store.js').OpenCall} OpenCall */
@@ -75,6 +79,25 @@ const turns = new WeakMap();
  * @property {import('./events.js').EventSink} [sink] where the decision log goes; default: nowhere
  * @property {number} [callbackDeadline] milliseconds; default 30,000
  * @property {import('./engine.js').Engine} [engine] default: that of the process
+ * @property {Sessions} [sessions] where the state of sessions is, instead of the store
+ * @property {People | 'nobody'} [people] who is asked about an `ask`; absent: whoever calls `settle`
+ * @property {string} [ownRules] why the rules cannot be exchanged by `reload`
+ */
+
+/**
+ * The state of sessions, apart from open calls.
+ *
+ * @typedef {object} Sessions
+ * @property {(operations: import('./store.js').Operation[]) => Promise<import('./store.js').Outcome[]>} perform
+ */
+
+/**
+ * Who asks people for a guard.
+ *
+ * @typedef {object} People
+ * @property {(guard: Guard, callId: string, approval: string) => void} submit
+ * @property {(guard: Guard, callId: string, approval: string) => void} forget
+ * @property {number} grace milliseconds that a call waits longer than its deadline
  */
 
 export class Guard {
@@ -84,6 +107,9 @@ export class Guard {
   #principal;
   #callbackDeadline;
   #turns;
+  #sessions;
+  #people;
+  #ownRules;
   #due;
   #closed = false;
   #calls;
@@ -110,8 +136,12 @@ export class Guard {
     this.#calls = new OpenCalls(this.name, this.store);
     this.#journal = new Journal(this.name, given.sink);
     this.#principal = given.principal === undefined ? undefined : checkedPrincipal(given.principal);
-    this.#turns = turns.get(this.store) ?? new Turns();
-    turns.set(this.store, this.#turns);
+    this.#sessions = given.sessions;
+    this.#people = given.people;
+    this.#ownRules = given.ownRules;
+    const shared = given.sessions ?? this.store;
+    this.#turns = turns.get(shared) ?? new Turns();
+    turns.set(shared, this.#turns);
     this.#due = new Due({
       name: this.name,
       store: this.store,
@@ -133,7 +163,16 @@ export class Guard {
     const policy = await load(engine, given.rulesets, recipe);
     const guard = new Guard(given, engine, recipe, policy);
     await guard.#due.armFromStore();
+    await guard.#goOnAsking();
     return guard;
+  }
+
+  /** People may have been asked before this process began. */
+  async #goOnAsking() {
+    if (!this.#people || this.#people === 'nobody') return;
+    for (const { callId, state, approval } of await this.#calls.list(MANY)) {
+      if (state === 'asking' && approval !== null) this.#people.submit(this, callId, approval);
+    }
   }
 
   /** The revision of the rules in force: SHA-256, hex, as in the decision log. */
@@ -172,11 +211,23 @@ export class Guard {
    */
   async reload(rulesets) {
     this.#checkOpen();
+    if (this.#ownRules !== undefined) throw new EdictumError('conflict', this.#ownRules);
+    (await this.prepare(rulesets))();
+    return this.#policy.revision;
+  }
+
+  /**
+   * Makes other rulesets ready. What it gives puts them in force, at once.
+   *
+   * @param {import('./guard/recipe.js').Ruleset[]} rulesets
+   */
+  async prepare(rulesets) {
     const policy = await load(this.#engine, rulesets, after(this.#recipe, this.#policy));
-    const old = this.#policy;
-    this.#policy = policy;
-    this.#engine.release(old);
-    return policy.revision;
+    return () => {
+      if (this.#closed) return this.#engine.release(policy);
+      this.#engine.release(this.#policy);
+      this.#policy = policy;
+    };
   }
 
   /**
@@ -219,7 +270,33 @@ export class Guard {
       const scene = this.#scene(policy, sessionId, again, call);
       const [decision, kept] = await this.#decided(scene, callId, call, 'begin', `{${again}}`);
       return this.#keepNew(policy, sessionId, decision, kept);
-    });
+    }).then((decision) => this.#ask(decision));
+  }
+
+  /**
+   * Passes an `ask` on to whoever asks people. Where nobody does, the call is blocked now.
+   *
+   * @param {Decision} decision
+   * @returns {Promise<Decision> | Decision}
+   */
+  #ask(decision) {
+    const { action, callId, approval } = decision;
+    if (action !== 'ask' || !this.#people) return decision;
+    if (this.#people === 'nobody') return this.#settle(callId, { verdict: 'unreachable' });
+    if (approval !== undefined) this.#people.submit(this, callId, approval);
+    return decision;
+  }
+
+  /**
+   * What a server says to an `ask`; it was said at this moment.
+   *
+   * @param {string} callId
+   * @param {ApprovalOutcome} outcome
+   * @param {number} at
+   */
+  async settleAt(callId, outcome, at) {
+    this.#checkOpen();
+    return this.#settle(callId, outcome, at);
   }
 
   /**
@@ -250,7 +327,7 @@ export class Guard {
   async #settle(callId, outcome, moment) {
     const found = await this.#calls.find(callId);
     if (!found) throw unknown(callId);
-    const decision = await this.#turns.take(found.session, async () => {
+    const settled = await this.#turns.take(found.session, async () => {
       const { open, claim } = await this.#calls.claim(callId, 'asking');
       const policy = this.#policy;
       const again = `"call":${open.call},"now":${moment ?? now()}`;
@@ -259,6 +336,10 @@ export class Guard {
       const [decision, kept] = await this.#decided(scene, callId, open.call, 'settle', request);
       return this.#keepSettled(policy, open, claim, decision, kept);
     });
+    if (this.#people && this.#people !== 'nobody' && found.approval !== null) {
+      this.#people.forget(this, callId, found.approval);
+    }
+    const decision = await this.#ask(settled);
     if (decision.action !== 'ask') this.#waiters.tell(decision);
     return decision;
   }
@@ -271,7 +352,6 @@ export class Guard {
    */
   async settled(callId) {
     const waiter = this.#waiters.wait(callId);
-    this.#due.hold();
     try {
       const found = await this.#calls.find(callId);
       if (!waiter.told) {
@@ -279,9 +359,8 @@ export class Guard {
         if (!found) throw unknown(callId);
         if (found.state !== 'asking') throw notAsking(callId);
       }
-      return await waiter.decision;
+      return await alive(waiter.decision);
     } finally {
-      this.#due.letGo();
       this.#waiters.leave(callId, waiter);
     }
   }
@@ -404,6 +483,7 @@ export class Guard {
       callbacks: this.#recipe.callbacks,
       deadline: this.#callbackDeadline,
       store: this.store,
+      sessions: this.#sessions,
       session,
       sessionTtl,
       now: now(),
@@ -566,7 +646,7 @@ export class Guard {
     if (decision.action === 'block') return null;
     const asking = decision.action === 'ask';
     const deadline = asking
-      ? (JSON.parse(decision.approval ?? '{}').deadline_ms ?? now() + APPROVAL)
+      ? (JSON.parse(decision.approval ?? '{}').deadline_ms ?? now() + APPROVAL) + this.#grace
       : now() + policy.settings.openCallTtl;
     const { callId, approval = null } = decision;
     const state = asking ? 'asking' : 'allowed';
@@ -644,6 +724,10 @@ export class Guard {
     this.#journal.notice(conclusion.detail);
     await this.#journal.keep(events);
     return conclusion;
+  }
+
+  get #grace() {
+    return this.#people && this.#people !== 'nobody' ? this.#people.grace : 0;
   }
 
   /** @param {string} callId */

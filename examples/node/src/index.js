@@ -13,6 +13,10 @@ export { CollectingAuditSink, EventBuffer, FileAuditSink, StdoutAuditSink } from
 export { Guard } from './guard.js';
 export { RawJson } from './json.js';
 export { setLogger } from './log.js';
+export { EdictumServerClient } from './server/client.js';
+export {
+  ServerApprovalBackend, ServerAuditSink, ServerBackend, ServerContractSource, verifyBundleSignature,
+} from './server/parts.js';
 export { BackendStore, MemoryStore, SqliteStore } from './store.js';
 export { WorkflowRuntime } from './workflow.js';
 
@@ -27,5 +31,6 @@ export { WorkflowRuntime } from './workflow.js';
 /** @typedef {import('./errors.js').Diagnostic} Diagnostic */
 /** @typedef {import('./events.js').AuditSink} AuditSink */
 /** @typedef {import('./options.js').EdictumOptions} EdictumOptions */
+/** @typedef {import('./options.js').FromServerOptions} FromServerOptions */
 /** @typedef {import('./store.js').Store} Store */
 /** @typedef {import('./store/backend.js').StorageBackend} StorageBackend */

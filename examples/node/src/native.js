@@ -38,7 +38,8 @@ function snapshot(value, depth = 0) {
   if (Array.isArray(value)) return Array.from(value, deeper);
   const prototype = Object.getPrototypeOf(value);
   if (prototype !== null && Object.getPrototypeOf(prototype) !== null) return value;
-  return Object.fromEntries(Object.entries(value).map(([name, member]) => [name, deeper(member)]));
+  const members = Object.entries(value).filter(([, member]) => member !== undefined);
+  return Object.fromEntries(members.map(([name, member]) => [name, deeper(member)]));
 }
 
 /**

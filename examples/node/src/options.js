@@ -45,6 +45,22 @@ import { SqliteStore } from './store/sqlite.js';
  */
 
 /**
+ * @typedef {object} OfServer
+ * @property {AuditSinkChoice} [auditSink] `server`; a sink: only there; `none`: nowhere
+ * @property {EdictumOptions['approvalBackend'] | 'server' | 'none'} [approvalBackend] `server`; `none`: an `ask` is a block
+ * @property {EdictumOptions['storageBackend'] | 'server'} [storageBackend] `server`
+ * @property {string | string[]} [signingPublicKey] hex
+ * @property {(trouble: {code: string, message: string}) => unknown} [onError] told of what goes wrong beside decisions
+ */
+
+/** @typedef {EdictumOptions['auditSink'] | 'server' | 'none'} AuditSinkChoice */
+
+/**
+ * @typedef {import('./server/connect.js').ServerOptions & OfServer
+ *   & Omit<EdictumOptions, keyof OfServer | 'mode' | 'environment' | 'verifySignatures' | 'signature'>} FromServerOptions
+ */
+
+/**
  * What a guard needs, but for its rulesets. `end` gives back what was opened for it.
  *
  * @param {EdictumOptions} given

@@ -22,6 +22,14 @@ import { join } from 'node:path';
 /** How long a killed process may take to be gone, in milliseconds. */
 const REAP = 5_000;
 
+/** Keys that guards of this process have connected with: no command may see one. @type {Set<string>} */
+const withheld = new Set();
+
+/** @param {string} key */
+export function withhold(key) {
+  withheld.add(key);
+}
+
 /** A shorter key is withheld only where it is the whole value: a text that holds it by chance says nothing. */
 const MIN_KEY = 8;
 
@@ -153,7 +161,8 @@ function collect(from, cap) {
  * @returns {Record<string, string>}
  */
 export function environment(named, variables) {
-  const keys = Object.entries(variables).flatMap(([name, value]) => (isKey(name) && value ? [value] : []));
+  const ours = Object.entries(variables).flatMap(([name, value]) => (isKey(name) && value ? [value] : []));
+  const keys = [...ours, ...withheld];
   const holdsKey = (/** @type {string} */ value) =>
     keys.some((key) => key === value || (Buffer.byteLength(key) >= MIN_KEY && value.includes(key)));
   /** @type {Record<string, string>} */

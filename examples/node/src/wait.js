@@ -20,3 +20,22 @@ export async function within(milliseconds, promise) {
     clearTimeout(timer);
   }
 }
+
+/** Longer than any wait: it only has to be there. */
+const LONG = 0x7fff_ffff;
+
+/**
+ * The same promise; while somebody waits for it the process does not end.
+ *
+ * @template T
+ * @param {Promise<T>} promise
+ * @returns {Promise<T>}
+ */
+export async function alive(promise) {
+  const timer = setInterval(() => {}, LONG);
+  try {
+    return await promise;
+  } finally {
+    clearInterval(timer);
+  }
+}

@@ -219,7 +219,7 @@ test('a reload that does not load leaves the old rules', async () => {
   const before = guard.policyVersion;
   await assert.rejects(guard.reload(`${HEAD}rules: [{id: x}]`), (error) => {
     assert.ok(error instanceof EdictumConfigError);
-    assert.ok(error.diagnostics.length > 1 && error.diagnostics.some(({ line }) => line > 0));
+    assert.ok(error.diagnostics.some(({ line }) => line > 0));
     return true;
   });
   assert.equal(guard.policyVersion, before);

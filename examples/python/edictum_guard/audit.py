@@ -77,7 +77,7 @@ class AuditEvent:
     event_id: str | None = None
     sequence: int | None = None
     timestamp: datetime = field(default_factory=lambda: datetime.now(timezone.utc))
-    #: The event as it goes over the wire (JSON).
+    #: The event as the engine gave it (JSON).
     wire: str = field(default="", repr=False, compare=False)
 
     @property
@@ -86,15 +86,22 @@ class AuditEvent:
         return self.rules_evaluated
 
     @classmethod
-    def of(cls, wire: str) -> AuditEvent:
-        """From its wire form. Members that are not known here stay in `wire`."""
+    def of(cls, wire: str, sequence: int | None = None) -> AuditEvent:
+        """From its wire form. Members that are not known here stay in `wire`. `sequence`: its place in this log."""
         found = json.loads(wire)
         known = {name: value for name, value in found.items() if name in cls.__dataclass_fields__ and name != "wire"}
         known["action"] = _action(found.get("action", ""))
         when = found.get("timestamp")
         if isinstance(when, str):
             known["timestamp"] = datetime.fromisoformat(when.replace("Z", "+00:00"))
+        if sequence is not None:
+            known["sequence"] = sequence
         return cls(**known, wire=wire)
+
+    @property
+    def line(self) -> str:
+        """The event as a line of a log."""
+        return self.wire if self.sequence is None else with_sequence(self.wire, self.sequence)
 
 
 def _action(name: str) -> AuditAction | str:
@@ -204,7 +211,7 @@ class FileAuditSink:
 
     async def emit(self, event: AuditEvent) -> None:
         """See `AuditSink`."""
-        await asyncio.to_thread(self._append, event.wire)
+        await asyncio.to_thread(self._append, event.line)
 
     def _append(self, line: str) -> None:
         with self._lock:
@@ -218,7 +225,7 @@ class StdoutAuditSink:
 
     async def emit(self, event: AuditEvent) -> None:
         """See `AuditSink`."""
-        print(event.wire, file=sys.stdout, flush=True)
+        print(event.line, file=sys.stdout, flush=True)
 
 
 @dataclass(frozen=True)
@@ -260,9 +267,8 @@ class Sinks:
         failures: list[Exception] = []
         for wire in events:
             with self._lock:
-                wire = with_sequence(wire, self._sequence)
+                event = AuditEvent.of(wire, self._sequence)
                 self._sequence += 1
-            event = AuditEvent.of(wire)
             for sink in self._sinks:
                 try:
                     result: Any = sink.emit(event)

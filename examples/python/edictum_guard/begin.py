@@ -34,7 +34,16 @@ CLAIM_MS = 120_000
 APPROVAL_MS = 300_000
 
 #: What a bare call keeps, and the longest value of it.
-_BARE = ("tool", "session_id", "call_id", "agent_id", "environment", "parent_session_id", "parent_call_id", "tool_use_id")
+_BARE = (
+    "tool",
+    "session_id",
+    "call_id",
+    "agent_id",
+    "environment",
+    "parent_session_id",
+    "parent_call_id",
+    "tool_use_id",
+)
 _LONGEST = 64 * 1024
 
 #: The answer to an `ask`: `verdict` (`approved`, `rejected`, `timed_out`, `unreachable`), and what is known beside it.
@@ -76,8 +85,17 @@ async def settle(core: Core, waits: Waits, call_id: str, approval: Approval) -> 
         raise
 
 
-async def settle_now(core: Core, waits: Waits, call_id: str, approval: Approval) -> Decision:
-    """The same, and nothing else."""
+async def settle_now(
+    core: Core,
+    waits: Waits,
+    call_id: str,
+    approval: Approval,
+    at: int | None = None,
+    *,
+    overdue: bool = False,
+) -> Decision:
+    """The same, and nothing else. `at`: the time of the answer, when it is not now. `overdue`: it is the deadline that answers, and
+    what it says is remembered."""
     found = await core.in_store(waits, lambda store: store.find(core.name, call_id))
     if found is None:
         raise unknown(call_id)
@@ -88,7 +106,7 @@ async def settle_now(core: Core, waits: Waits, call_id: str, approval: Approval)
             ("call", open_call.call),
             ("ticket", open_call.ticket),
             ("approval", raw.printed({name: value for name, value in approval.items() if value is not None})),
-            ("now", str(core.now())),
+            ("now", str(core.now() if at is None else at)),
         ]
         try:
             done = await drive(core, scene, "settle", parts, open_call.ticket)
@@ -96,6 +114,11 @@ async def settle_now(core: Core, waits: Waits, call_id: str, approval: Approval)
         except Failed as failed:
             decided, kept = await _fault(core, scene, call_id, failed.ticket or open_call.ticket, failed.fault)
         decided = await _keep_settled(core, scene, open_call, claim, decided, kept)
+    if core.asker is not None and open_call.approval is not None:
+        core.asker.forget(core, call_id, open_call.approval)
+    if overdue:
+        # Before anybody hears of it.
+        core.expired.appendleft(decided)
     if decided.action != "ask":
         with core.lock:
             waiting = core.waiters.pop(call_id, [])
@@ -239,7 +262,7 @@ def _open_call(core: Core, scene: Scene, decided: Decision, kept: Kept) -> OpenC
     if decided.action == "ask":
         state = "asking"
         until = raw.member(decided.approval or "{}", "deadline_ms")
-        deadline = json.loads(until) if until else now + APPROVAL_MS
+        deadline = (json.loads(until) if until else now + APPROVAL_MS) + core.grace_ms
     return OpenCall(
         core.name, decided.call_id, scene.session, kept.call, kept.ticket, decided.approval, state, deadline
     )
@@ -250,6 +273,13 @@ def _remember(core: Core, opening: OpenCall) -> None:
     if core.store.blocks and opening.state == "allowed":
         core.copies[opening.call_id] = Copy(opening, stranded=False)
     arm(core, opening.deadline)
+    ask(core, opening)
+
+
+def ask(core: Core, opening: OpenCall) -> None:
+    """Lets people be asked, where that is the server's to do."""
+    if core.asker is not None and opening.state == "asking" and opening.approval is not None:
+        core.asker.submit(core, opening.call_id, opening.approval)
 
 
 async def claimed(core: Core, waits: Waits, call_id: str, state: CallState) -> tuple[OpenCall, int]:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import threading
 import time
+import weakref
 
 #: The latest moment a clock can be set to: the year 9999 is over by then.
 LATEST = 253_402_300_800_000
@@ -19,8 +20,7 @@ class Clock:
 
     def __init__(self) -> None:
         self._offset = 0
-        self._changed = threading.Condition()
-        self._nudged = False
+        self._bells: weakref.WeakSet[Bell] = weakref.WeakSet()
 
     def now(self) -> int:
         """Now."""
@@ -29,20 +29,32 @@ class Clock:
     def set(self, now: int) -> None:
         """From now on it is `now`, and time goes on from there. What is due by then starts at once."""
         self._offset = min(now, LATEST) - _system()
-        self.nudge()
+        for bell in list(self._bells):
+            bell.ring()
 
-    def nudge(self) -> None:
-        """Wakes who sleeps, so that it looks at its deadlines again."""
-        with self._changed:
-            self._nudged = True
-            self._changed.notify_all()
+    def bell(self) -> Bell:
+        """Something to sleep with. Rings when the clock is set."""
+        bell = Bell(self)
+        self._bells.add(bell)
+        return bell
 
-    def sleep_until(self, deadline: int) -> None:
-        """Waits until then, or until the clock is set or nudged. One waiter only: the timers."""
-        with self._changed:
-            if not self._nudged:
-                self._changed.wait(min(max(0, deadline - self.now()) / 1000, _LONGEST_SLEEP))
-            self._nudged = False
+
+class Bell:
+    """For one who sleeps until a deadline, or until something happens."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._rung = threading.Event()
+
+    def ring(self) -> None:
+        """Wakes who sleeps, or who will next."""
+        self._rung.set()
+
+    def sleep_until(self, deadline: int | None) -> None:
+        """Waits until then (none: for long), or until it rings."""
+        left = _LONGEST_SLEEP if deadline is None else max(0, deadline - self._clock.now()) / 1000
+        self._rung.wait(min(left, _LONGEST_SLEEP))
+        self._rung.clear()
 
 
 def _system() -> int:

@@ -27,35 +27,45 @@ from .errors import EngineError
 
 log = logging.getLogger("edictum_guard")
 
-#: Names a file that is used instead of the component of this package.
+#: Name a file that is used instead of the component of this package: of the one that decides, and of the one that talks to
+#: edictum-api, too.
 COMPONENT_VARIABLE = "EDICTUM_COMPONENT"
+GUARD_VARIABLE = "EDICTUM_GUARD_COMPONENT"
 
 #: Seconds between two looks of an instance whether its time is over.
 TICK = 0.02
 
-_DECIDER = "edictum-decider.wasm"
-
 
 def find() -> bytes:
-    """The component: of `EDICTUM_COMPONENT`, of this package, or of the checkout that this package lies in.
+    """The component that decides, and imports nothing: of `EDICTUM_COMPONENT`, of this package, or of the checkout that this
+    package lies in.
 
     Raises:
         EngineError: there is none.
     """
-    named = os.environ.get(COMPONENT_VARIABLE)
+    return _find(COMPONENT_VARIABLE, "edictum-decider.wasm")
+
+
+def find_guard() -> bytes:
+    """The same for the component that talks to edictum-api (`EDICTUM_GUARD_COMPONENT`)."""
+    return _find(GUARD_VARIABLE, "edictum-guard.wasm")
+
+
+def _find(variable: str, name: str) -> bytes:
+    named = os.environ.get(variable)
     if named:
         try:
             return Path(named).read_bytes()
         except OSError as error:
-            raise EngineError(f"{COMPONENT_VARIABLE}=`{named}` cannot be read: {error.strerror}") from error
-    packaged = resources.files(__package__).joinpath("wasm").joinpath(_DECIDER)
+            raise EngineError(f"{variable}=`{named}` cannot be read: {error.strerror}") from error
+    packaged = resources.files(__package__).joinpath("wasm").joinpath(name)
     if packaged.is_file():
         return packaged.read_bytes()
     for folder in Path(__file__).resolve().parents:
-        built = folder / "target" / "component" / _DECIDER
+        built = folder / "target" / "component" / name
         if built.is_file():
             return built.read_bytes()
-    raise EngineError(f"there is no component: run `cargo xtask build`, or name one in {COMPONENT_VARIABLE}")
+    raise EngineError(f"there is no `{name}`: run `cargo xtask build`, or name one in {variable}")
 
 
 def engine() -> Engine:

@@ -19,7 +19,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import Future
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from . import raw
 from .decision import Decision
@@ -67,6 +67,16 @@ class Copy:
     stranded: bool
 
 
+class Asker(Protocol):
+    """Asks people about calls."""
+
+    def submit(self, core: Core, call_id: str, approval: str) -> None:
+        """Asks. A second time changes nothing."""
+
+    def forget(self, core: Core, call_id: str, approval: str) -> None:
+        """The call does not wait any more."""
+
+
 class Core:
     """See the module."""
 
@@ -101,9 +111,12 @@ class Core:
         self.armed: int | None = None
         #: Held by who does what is due.
         self.at_work = threading.Lock()
+        #: Who asks people, when it is not the program; and how much later than at its deadline a call is given up then.
+        self.asker: Asker | None = None
+        self.grace_ms = 0
         #: What the timers hold, weakly.
         self.alarm = Alarm(self)
-        self._noticed = False
+        self._noticed: set[object] = set()
 
     def now(self) -> int:
         """Now."""
@@ -167,14 +180,15 @@ class Core:
 
     def notice(self, detail: str) -> None:
         """Tells people, once, what the engine wants them to know."""
-        if self._noticed or _NOTICES not in detail:
+        if _NOTICES not in detail:
             return
-        if json.loads(detail).get("notices"):
-            self._noticed = True
-            log.warning(
-                "guard `%s`: the session store keeps no versions: of two writers at the same moment one may be lost",
-                self.name,
+        for notice in json.loads(detail).get("notices") or []:
+            code, message = (
+                (notice.get("code"), notice.get("message")) if isinstance(notice, dict) else (notice, notice)
             )
+            if code not in self._noticed:
+                self._noticed.add(code)
+                log.warning("guard `%s`: %s", self.name, message)
 
 
 def principal_text(principal: object) -> str | None:

@@ -102,7 +102,7 @@ async def _close(core: Core, waits: Waits, call_id: str) -> None:
     if open_call is None:
         return
     if open_call.state == "asking":
-        core.expired.appendleft(await begin.settle_now(core, waits, call_id, {"verdict": "timed_out"}))
+        await begin.settle_now(core, waits, call_id, {"verdict": "timed_out"}, overdue=True)
         return
     async with core.turn(waits, open_call.session):
         open_call, claim = await begin.claimed(core, waits, call_id, "allowed")

@@ -10,15 +10,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from . import raw
-from .audit import CollectingAuditSink, Sinks
+from .approval import ApprovalBackend
+from .audit import AuditSink, CollectingAuditSink, Sinks
 from .calls import Principal, principal_map
-from .errors import EdictumConfigError
+from .errors import EdictumConfigError, UnsupportedError
 from .guard import Guard, Ruleset
 from .host import Host
 from .questions import HookCall
 from .results import CompositionReport, EvaluationResult, OperationLimits, TemplateInfo
 from .run import Runner
-from .settings import Common, Settings
+from .settings import Beside, Common, Settings
+from .store import StorageBackend, Store
 from .workflow import WorkflowState, read_text
 
 if TYPE_CHECKING:
@@ -32,11 +34,21 @@ log = logging.getLogger("edictum_guard")
 CALL_MEMBERS = ("environment", "metadata", "call_index", "parent_call_id", "tool_use_id")
 
 
+#: The rules of a guard that was given none: the engine wants one, and no tool has such a name.
+_NO_RULES = """apiVersion: edictum/v1
+kind: Ruleset
+metadata: {name: none}
+defaults: {mode: enforce}
+rules:
+  - {id: none, type: pre, tool: /, when: {tool.name: {equals: /}}, then: {action: block, message: no such tool}}
+"""
+
+
 class Edictum:
     """Judges tool calls, and runs tools that may run. Thread-safe; `run`, `reload` and `close` never block an event loop."""
 
     def __init__(self, *, rulesets: Sequence[Ruleset] = (), **common: Unpack[Common]) -> None:
-        """A guard of these rulesets, laid over one another left to right. See `settings.Common` for the rest.
+        """A guard of these rulesets, laid over one another left to right; without any, of limits, hooks and a workflow alone. See `settings.Common` for the rest.
 
         Raises:
             EdictumConfigError: rules or options do not load.
@@ -45,13 +57,13 @@ class Edictum:
 
     def _set_up(self, rulesets: Sequence[Ruleset], settings: Settings, server: ServerConnection | None = None) -> None:
         self._settings = settings
-        self._rulesets = list(rulesets)
+        self._rulesets = list(rulesets) or [Ruleset("none", _NO_RULES)]
         self._server = server
         #: What tools returned, as they returned it, while their calls end.
         self._results: dict[str, Any] = {}
         sink = settings.audit_sink
         listed = list(sink) if isinstance(sink, Iterable) else [sink] if sink is not None else []
-        sinks = Sinks([settings.local_sink, *listed], self._on_error)
+        sinks = Sinks([settings.local_sink, *settings.further_sinks, *listed], self._on_error)
         self._guard = Guard(
             settings.guard_name,
             self._rulesets,
@@ -64,6 +76,8 @@ class Edictum:
             principal=principal_map(settings.principal),
             session_id=settings.session_id,
             host=settings.host,
+            asker=settings.asker,
+            grace_ms=settings.grace_ms,
         )
         self._runner = Runner(self._guard, settings, self._results)
 
@@ -117,6 +131,64 @@ class Edictum:
         raise EdictumConfigError(f"there is no template `{name}`; there are {names}", code="not-found")
 
     @classmethod
+    async def from_server(
+        cls,
+        url: str,
+        api_key: str,
+        agent_id: str = "default",
+        *,
+        env: str | None = None,
+        bundle_name: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        mode: str = "enforce",
+        audit_sink: AuditSink | Sequence[AuditSink] | None = None,
+        approval_backend: ApprovalBackend | None = None,
+        storage_backend: Store | StorageBackend | None = None,
+        auto_watch: bool = True,
+        allow_insecure: bool = False,
+        verify_signatures: bool = False,
+        signing_public_key: str | None = None,
+        signing_public_keys: Sequence[str] | None = None,
+        outbox: str | os.PathLike[str] | None = None,
+        memory: Store | None = None,
+        timeout: float = 30.0,
+        **common: Unpack[Beside],
+    ) -> Edictum:
+        """A guard whose rules, sessions, approvals and decision log are on edictum-api. It has its first rules when it is returned.
+
+        `bundle_name`: none lets the server assign a ruleset, within 30 s. `audit_sink`, `approval_backend`, `storage_backend`:
+        none is the server's. `auto_watch=False`: the rules stay until `reload` or `refresh`. `outbox`: a folder in which the decision
+        log waits. `memory`: a store that remembers the last ruleset, for a start while the server is away.
+
+        Raises:
+            EdictumConfigError, EdictumServerError: the options do not fit together, the address is not permitted, the credential
+                is refused, there is no such ruleset, it is not signed as it must be or does not load.
+        """
+        from .server.connect import ServerSettings, connect
+
+        keys = [*(signing_public_keys or ()), *([signing_public_key] if signing_public_key else ())]
+        server = ServerSettings(
+            url=url,
+            api_key=api_key,
+            agent_id=agent_id,
+            env=env or "production",
+            bundle_name=bundle_name,
+            tags=dict(tags or {}),
+            mode=mode,
+            audit_sink=audit_sink,
+            approval_backend=approval_backend,
+            storage_backend=storage_backend,
+            auto_watch=auto_watch,
+            allow_insecure=allow_insecure,
+            verify_signatures=verify_signatures,
+            signing_public_keys=keys,
+            outbox=outbox,
+            memory=memory,
+            timeout=timeout,
+        )
+        return await connect(cls, server, Settings(**common))
+
+    @classmethod
     def from_multiple(cls, guards: Sequence[Edictum]) -> Edictum:
         """From several guards: rules of all, the first to have an id wins; everything else is the first one's."""
         if not guards:
@@ -138,8 +210,14 @@ class Edictum:
         options = dict(settings.options or {})
         settings.options = {**options, "merge": [*options.get("merge", []), *merged]}
         for other in others:
-            settings.custom_operators = {**(other._settings.custom_operators or {}), **(settings.custom_operators or {})}
-            settings.custom_selectors = {**(other._settings.custom_selectors or {}), **(settings.custom_selectors or {})}
+            settings.custom_operators = {
+                **(other._settings.custom_operators or {}),
+                **(settings.custom_operators or {}),
+            }
+            settings.custom_selectors = {
+                **(other._settings.custom_selectors or {}),
+                **(settings.custom_selectors or {}),
+            }
         guard = cls.__new__(cls)
         guard._set_up(first._rulesets, settings)
         return guard
@@ -184,6 +262,11 @@ class Edictum:
     def session_id(self) -> str:
         """The session of calls that name none."""
         return self._guard.session_id
+
+    @property
+    def server_bundle_name(self) -> str | None:
+        """Name of the ruleset of a server-backed guard."""
+        return self._server.bundle_name if self._server else None
 
     @property
     def local_sink(self) -> CollectingAuditSink:
@@ -262,11 +345,34 @@ class Edictum:
         await self._guard.reload(rulesets)
         self._rulesets = rulesets
 
-    async def close(self) -> None:
-        """Ends the guard. Open calls stay in the store; events that wait for the server are sent."""
-        if self._server is not None:
-            await self._server.close()
+    async def refresh(self) -> str:
+        """Fetches the rules of a server-backed guard now, and gives the revision that is enforced then."""
+        if self._server is None:
+            raise UnsupportedError("this guard has no server")
+        return await self._guard.host.loop.future(self._server.refresh())
+
+    async def health(self) -> dict[str, Any]:
+        """How it is doing: `policy_version`, and of a server-backed guard `stream`, `log`, `last_error`, `unsent_events`,
+        `rules_age_s`."""
+        server = self._server
+        if server is None:
+            found = {"policy_version": self.policy_version, "stream": "off", "log": "off"}
+            return {**found, "unsent_events": 0, "rules_age_s": 0}
+        return await self._guard.host.loop.thread(server.health)
+
+    async def flush(self, timeout: float = 10.0) -> int:
+        """Lets the decision log be delivered now, waits for it at most so long, and gives the number of events that are left."""
+        sink = self._server.sink if self._server else None
+        if sink is None:
+            return 0
+        await sink.flush(timeout)
+        return sink.unsent
+
+    async def close(self) -> int:
+        """Ends the guard. Open calls stay in the store; events that wait for the server are sent. Gives the number of those that
+        could not be."""
         self._guard.close()
+        return 0 if self._server is None else await self._server.close()
 
     async def __aenter__(self) -> Edictum:
         return self

@@ -14,7 +14,7 @@ from typing import Any
 
 from . import begin, raw
 from .begin import Approval
-from .core import Call, Core, principal_text
+from .core import Asker, Call, Core, principal_text
 from .decider import Refused
 from .decision import FAILED_EVALUATION, Conclusion, Decision
 from .due import arm_from_store, run_due
@@ -27,6 +27,9 @@ from .questions import Callbacks
 from .steps import Failed, Scene, drive, operated
 from .store import MemoryStore, OpenCall, Store
 from .waits import Waits, done
+
+#: Open calls that are read together.
+_MANY = 100_000
 
 
 @dataclass(frozen=True)
@@ -64,9 +67,12 @@ class Guard:
         principal: object = None,
         session_id: str | None = None,
         host: Host | None = None,
+        asker: Asker | None = None,
+        grace_ms: int = 0,
     ) -> None:
         """Loads the rules. `name` is what open calls in a store belong to: a guard of the same name goes on with them.
 
+        `asker`: asks people, when this program does not; `grace_ms`: how much later than at its deadline a call is given up then.
         `principal`: a map, or its JSON text. `session_id`: of calls that name none; a new one when it is left out.
 
         Raises:
@@ -90,8 +96,13 @@ class Guard:
             sink=sink,
         )
         self._core.principal = text
+        self._core.asker, self._core.grace_ms = asker, grace_ms
         self.host.timers.sweep(self._core.store)
         arm_from_store(self._core)
+        if asker is not None:
+            # People may have been asked before this process began.
+            for opening in self.open_calls(_MANY):
+                begin.ask(self._core, opening)
 
     @property
     def name(self) -> str:

@@ -22,28 +22,20 @@ from .store import BackendStore, StorageBackend, Store
 from .workflow import WorkflowRuntime, read_text
 
 if TYPE_CHECKING:
-    from .events import EventSink
+    from .core import Asker
 
 OnBlock = Callable[[ToolCall, str, "str | None"], object]
 OnAllow = Callable[[ToolCall], object]
 OnError = Callable[[Exception], object]
 
 
-class Common(TypedDict, total=False):
+class Beside(TypedDict, total=False):
     """Arguments that every way to make a guard takes."""
 
     #: Classes of tools: `{"Deploy": {"side_effect": "write", "idempotent": False}}`.
     tools: Mapping[str, Mapping[str, Any]] | None
-    #: `enforce` or `observe`; none: what the rules say.
-    mode: str | None
-    environment: str
     limits: OperationLimits | None
-    audit_sink: AuditSink | Sequence[AuditSink] | None
     redaction: RedactionPolicy | None
-    #: Where sessions are kept: a `Store`, or a `StorageBackend`; none: in memory.
-    backend: Store | StorageBackend | None
-    #: Asks people; none: an `ask` blocks.
-    approval_backend: ApprovalBackend | None
     on_block: OnBlock | None
     on_allow: OnAllow | None
     on_error: OnError | None
@@ -59,8 +51,6 @@ class Common(TypedDict, total=False):
     workflow_path: str | os.PathLike[str] | None
     workflow_content: str | bytes | None
     workflow_exec_evaluator_enabled: bool
-    #: Which agent this is.
-    agent_id: str | None
     #: The session of calls that name none; none: a new one.
     session_id: str | None
     #: What open calls in a store belong to.
@@ -68,6 +58,21 @@ class Common(TypedDict, total=False):
     #: Further members of the options document (`wit/schemas/options.schema.json`).
     options: Mapping[str, Any] | None
     host: Host | None
+
+
+class Common(Beside, total=False):
+    """Those that a server does not say."""
+
+    #: `enforce` or `observe`; none: what the rules say.
+    mode: str | None
+    environment: str
+    audit_sink: AuditSink | Sequence[AuditSink] | None
+    #: Where sessions are kept: a `Store`, or a `StorageBackend`; none: in memory.
+    backend: Store | StorageBackend | None
+    #: Asks people; none: an `ask` blocks.
+    approval_backend: ApprovalBackend | None
+    #: Which agent this is.
+    agent_id: str | None
 
 
 @dataclass
@@ -101,8 +106,11 @@ class Settings:
     guard_name: str = "edictum"
     options: Mapping[str, Any] | None = None
     host: Host | None = None
-    #: The events' way to the server, when there is one; beside the sinks above.
-    server_sink: EventSink | None = None
+    #: Asks people through the server, when there is one.
+    asker: Asker | None = None
+    grace_ms: int = 0
+    #: Beside `audit_sink`, whatever that is.
+    further_sinks: Sequence[AuditSink] = ()
     #: The local log that every guard keeps.
     local_sink: CollectingAuditSink = field(default_factory=CollectingAuditSink)
 
@@ -129,12 +137,15 @@ class Settings:
             "environment": self.environment,
             "tools": {name: dict(tool) for name, tool in self.tools.items()} if self.tools else None,
             "redaction": self.redaction.as_option() if self.redaction else None,
-            "exec_enabled": self.workflow_exec_evaluator_enabled or bool(runtime and runtime.exec_evaluator_enabled) or None,
+            "exec_enabled": self.workflow_exec_evaluator_enabled
+            or bool(runtime and runtime.exec_evaluator_enabled)
+            or None,
             "limits": self.limits and vars(self.limits).copy(),
             "builtin_rules": registrations(self.rules or ())[1] or None,
         }
         options.update({name: value for name, value in named.items() if value is not None})
-        options.setdefault("approvals", "host" if self.approval_backend is not None else "none")
+        who = "host" if self.approval_backend is not None else "none" if self.asker is None else "server"
+        options.setdefault("approvals", who)
         return options
 
     def store(self) -> Store | None:

@@ -40,6 +40,11 @@ class Timers:
         self._numbers = itertools.count()
         self._stores: weakref.WeakSet[Store] = weakref.WeakSet()
         self._started = False
+        self.bell = clock.bell()
+
+    def forget(self) -> None:
+        """After a fork, in the child: its thread is not there. Who has deadlines sets them anew."""
+        self.__init__(self._clock, self._threads)  # type: ignore[misc]
 
     def arm(self, guard: Due, deadline: int) -> None:
         """Lets `guard` do what is due at `deadline`."""
@@ -49,7 +54,7 @@ class Timers:
             earliest = self._due[0] is entry
         self._start()
         if earliest:
-            self._clock.nudge()
+            self.bell.ring()
 
     def sweep(self, store: Store) -> None:
         """Lets a store forget what has expired, from now on."""
@@ -101,9 +106,9 @@ def _run(known: weakref.ref[Timers], clock: Clock) -> None:
         timers = known()
         if timers is None:
             return
-        deadline = timers.next()
+        deadline, bell = timers.next(), timers.bell
         del timers
-        clock.sleep_until(sweep if deadline is None else min(deadline, sweep))
+        bell.sleep_until(sweep if deadline is None else min(deadline, sweep))
         timers = known()
         if timers is None:
             return

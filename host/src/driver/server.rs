@@ -1,6 +1,7 @@
 //! `open_server`, `health`, `flush`: guards whose rules, sessions, approvals and log are on edictum-api.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use super::protocol::{Refusal, Request, json as text};
 use super::session::{Open, Session, event_buffer};
 use crate::connect::{Backend, ServerOptions};
 use crate::guard::GuardBuilder;
+use crate::outbox::Outbox;
 
 /// How long a `flush` takes at most, unless it says otherwise.
 const FLUSH: Duration = Duration::from_secs(10);
@@ -130,9 +132,10 @@ pub(super) async fn make(
         .guard(&fields.guard)
         .options(&Value::Object(options.clone()).to_string())
         .sink(Arc::clone(&events) as Arc<_>);
-    let server = fields.server();
+    let mut server = fields.server();
     if server.storage_backend == Backend::Host {
         builder = builder.store(store(session, fields.store.as_ref(), &options).await?);
+        server.outbox = outbox(session, fields.store.as_ref())?;
     }
     for plugin in plugins {
         builder = builder.plugin(plugin);
@@ -142,6 +145,12 @@ pub(super) async fn make(
     let opened = json!({ "policy_version": health.policy_version, "bundle_name": health.bundle_name });
     let name = health.bundle_name.unwrap_or_else(|| "rules".to_owned());
     Ok((opened.to_string(), Open::new(guard, events, &name)))
+}
+
+/// Beside the store, where it is in a folder.
+fn outbox(session: &Session, store: Option<&Value>) -> Result<Option<Outbox>, Refusal> {
+    let folder = store.and_then(|store| store.get("path")).and_then(Value::as_str);
+    folder.map(|folder| session.outbox(Path::new(folder))).transpose()
 }
 
 pub(super) async fn health(session: &Session, request: &Request) -> Result<String, Refusal> {

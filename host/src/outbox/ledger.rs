@@ -459,7 +459,11 @@ pub(super) fn shrink(connection: &Connection) -> Result<()> {
     if pages < SHRINK_AT {
         return Ok(());
     }
-    connection.execute_batch(&format!("PRAGMA incremental_vacuum({SHRINK_BY})"))
+    // A row for every page.
+    let mut statement = connection.prepare_cached(&format!("PRAGMA incremental_vacuum({SHRINK_BY})"))?;
+    let mut rows = statement.query([])?;
+    while rows.next()?.is_some() {}
+    Ok(())
 }
 
 /// Free pages that are kept for what comes next.

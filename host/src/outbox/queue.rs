@@ -29,12 +29,14 @@ pub(super) type Keeper = oneshot::Sender<Result<(), String>>;
 pub(super) type Job = Box<dyn FnOnce(Result<&mut Connection, String>) -> Done + Send>;
 
 /// What a job says to the writer.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Done {
     /// It has seen this lane.
     pub seen: Option<(usize, ledger::Lane)>,
     /// The connection is of no use any more.
     pub broken: bool,
+    /// Tells whoever asked; after the writer has taken note of the rest.
+    pub answer: Option<Box<dyn FnOnce() + Send>>,
 }
 
 /// The events of one `emit`.

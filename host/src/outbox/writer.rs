@@ -88,6 +88,9 @@ impl Writer {
         if done.broken {
             self.give_up();
         }
+        if let Some(answer) = done.answer {
+            answer();
+        }
     }
 
     /// What is in memory is nowhere else.

@@ -38,6 +38,8 @@ pub(super) enum Ended {
     Overran(usize),
     /// It wanted to hand over more than it may.
     TooLarge,
+    /// There is not what was granted to it.
+    Ungranted(String),
     /// It exports functions of other types than the WIT says.
     Mistyped(String),
 }
@@ -49,6 +51,7 @@ impl fmt::Display for Ended {
             Self::Late(deadline) => write!(formatter, "it gave no answer within {deadline:?}"),
             Self::Overran(cap) => write!(formatter, "it needed more than {} KiB of memory", cap >> 10),
             Self::TooLarge => write!(formatter, "it handed over more than {} MiB", MAX_ANSWER >> 20),
+            Self::Ungranted(why) => write!(formatter, "what was granted to it cannot be had: {why}"),
             Self::Mistyped(why) => write!(formatter, "its functions are not those of the WIT: {why}"),
         }
     }
@@ -65,7 +68,7 @@ impl Instance {
     /// A new instance, and what it says about itself; or its own words why it does not work with this configuration.
     pub async fn make(recipe: &Recipe) -> Result<Result<(Self, Manifest), String>, Ended> {
         let mut store = Sandbox::store(&recipe.engine, recipe.memory, &recipe.grants)
-            .map_err(|error| Ended::Trapped(format!("no store can be made for it: {error:#}")))?;
+            .map_err(|error| Ended::Ungranted(format!("{error:#}")))?;
         let deadline = recipe.deadline;
         let instance = within(&mut store, deadline, async |store| recipe.component.instantiate_async(store).await);
         let instance = instance.await?;

@@ -104,8 +104,12 @@ impl Instances {
 
 /// Why a plugin gave no answer, with its name.
 pub(super) fn reason(plugin: &str, why: &str) -> String {
-    let why = why.chars().take(LONGEST_REASON).map(|c| if c.is_control() { ' ' } else { c });
-    format!("plugin `{plugin}`: {}", why.collect::<String>())
+    format!("plugin `{plugin}`: {}", shown(why))
+}
+
+/// A plugin's own words, on one line and not too long.
+pub(super) fn shown(why: &str) -> String {
+    why.chars().take(LONGEST_REASON).map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 fn print(plugin: &str, instance: &Instance) {

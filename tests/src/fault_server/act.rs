@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use socket2::SockRef;
 
+use super::feed::Feed;
+
 /// With a connection, before anything was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Greeting {
@@ -33,6 +35,10 @@ pub enum Act {
     Trickle(Vec<u8>, usize, Duration),
     /// Says this, and nothing more until the other side goes away.
     SayAndHang(Vec<u8>),
+    /// Says the first, and then the second again and again until the other side goes away.
+    SayForever(Vec<u8>, Vec<u8>),
+    /// Says this, and then whatever is fed.
+    Follow(Vec<u8>, Feed),
 }
 
 impl Act {
@@ -61,6 +67,20 @@ impl Act {
             Self::SayAndHang(bytes) => {
                 let _said = socket.write_all(&bytes);
                 hang(socket);
+                false
+            }
+            Self::SayForever(bytes, more) => {
+                let mut going = socket.write_all(&bytes).is_ok();
+                while going {
+                    going = socket.write_all(&more).is_ok();
+                }
+                false
+            }
+            Self::Follow(bytes, feed) => {
+                if socket.write_all(&bytes).is_ok() {
+                    feed.follow(socket);
+                }
+                feed.is_left();
                 false
             }
         }

@@ -6,7 +6,7 @@ import { rulesetsOf } from './open.js';
 import { finding } from './protocol.js';
 
 /** The optional parts of the protocol that this host has. */
-const CAPABILITIES = ['path', 'workflow'];
+const CAPABILITIES = ['open_server', 'path', 'workflow'];
 
 export function hello() {
   const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'));

@@ -80,7 +80,7 @@ export function rulesetsOf(request) {
  * @param {boolean} durable
  * @returns {Promise<{store: import('../store.js').Store, folder?: string}>}
  */
-async function storeOf(session, choice, durable) {
+export async function storeOf(session, choice, durable) {
   if (choice === undefined || choice === 'memory') return { store: new MemoryStore() };
   if (typeof choice === 'string') throw new Refusal('unsupported', 'this host has stores in memory and in a folder');
   const path = /** @type {{path?: unknown}} */ (choice).path;
@@ -106,6 +106,5 @@ export async function reload(session, request) {
 export async function close(session, request) {
   const name = request.required('guard');
   session.guard(name);
-  await session.close(name);
-  return JSON.stringify({ unsent_events: 0 });
+  return JSON.stringify({ unsent_events: await session.close(name) });
 }

@@ -6,6 +6,9 @@ import { SqliteStore } from '../store/sqlite.js';
 import { Turns } from '../turns.js';
 import { Refusal } from './protocol.js';
 
+/** How long a guard that is closed lets its log be delivered, in milliseconds. */
+const LAST_FLUSH = 2_000;
+
 /**
  * An open guard.
  *
@@ -15,6 +18,7 @@ import { Refusal } from './protocol.js';
  * @property {string} ruleset name of its first ruleset: what a reload is called
  * @property {Map<string, string>} calls sessions of the calls that are open
  * @property {string} [folder] of its store
+ * @property {import('../server/connect.js').Connected} [connected] what a server does for it
  */
 
 export class Session {
@@ -49,16 +53,19 @@ export class Session {
   }
 
   /**
-   * Closes the guard of this name, if there is one.
+   * Closes the guard of this name, if there is one, and gives the number of events that no server has.
    *
    * @param {string} name
    */
   async close(name) {
     const open = this.#guards.get(name);
     this.#guards.delete(name);
-    if (!open) return;
+    if (!open) return 0;
     await open.guard.close();
+    const unsent = (await open.connected?.log?.flush(LAST_FLUSH)) ?? 0;
+    await open.connected?.end();
     if (open.folder !== undefined) await this.releaseStore(open.folder);
+    return unsent;
   }
 
   async closeAll() {

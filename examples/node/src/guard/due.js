@@ -40,7 +40,6 @@ export class Due {
   /** @type {Promise<void> | undefined} */
   #atWork;
   #again = false;
-  #held = 0;
   #over = false;
   #unwatch;
 
@@ -75,24 +74,13 @@ export class Due {
     if (store.shared) this.arm(now() + SHARED_LOOK);
   }
 
-  /** Somebody waits for a deadline: the process must not end before. */
-  hold() {
-    this.#held += 1;
-    this.#timer?.ref();
-  }
-
-  letGo() {
-    this.#held -= 1;
-    if (this.#held === 0) this.#timer?.unref();
-  }
-
   #set() {
     if (this.#over) return;
     clearTimeout(this.#timer);
     const next = Math.min(this.#armed, this.#swept + SWEEP);
     const wait = Math.min(Math.max(next - now(), 0), LONGEST_SLEEP);
     this.#timer = setTimeout(() => void this.#ring(), wait);
-    if (this.#held === 0) this.#timer.unref();
+    this.#timer.unref();
   }
 
   async #ring() {

@@ -13,13 +13,14 @@ from ..events import EventBuffer
 from ..guard import Guard, Ruleset
 from ..policy import Document, Source
 from ..store import MemoryStore, Store
+from . import server
 from .protocol import Refusal, Request, finding
 from .session import MAX_EVENT_BYTES, Open, Session
 
 PROTOCOL = 1
 
 #: The optional parts of the protocol that this host has.
-CAPABILITIES = ["path", "workflow"]
+CAPABILITIES = ["open_server", "path", "workflow"]
 
 #: Fields of `open` that are members of the options document, and win over those of `options`.
 _OPTIONS = (
@@ -48,9 +49,7 @@ class Later:
 def _hello(_: Session, __: Request) -> str:
     from .. import __version__
 
-    return raw.printed(
-        {"protocol": PROTOCOL, "host": "python", "version": __version__, "capabilities": CAPABILITIES}
-    )
+    return raw.printed({"protocol": PROTOCOL, "host": "python", "version": __version__, "capabilities": CAPABILITIES})
 
 
 def _check(session: Session, request: Request) -> str:
@@ -85,7 +84,7 @@ def _open(session: Session, request: Request) -> str:
         rulesets,
         options=options,
         workflow=_workflow(request),
-        store=_store(session, request.value("store"), durable=options.get("durable") is True),
+        store=store(session, request.value("store"), durable=options.get("durable") is True),
         sink=events,
         principal=None if principal in (None, "null") else principal,
         host=session.host,
@@ -104,8 +103,7 @@ def _reload(session: Session, request: Request) -> str:
 def _close(session: Session, request: Request) -> str:
     name = request.text("guard")
     session.guard(name)
-    session.close(name)
-    return '{"unsent_events":0}'
+    return raw.printed({"unsent_events": session.close(name)})
 
 
 def _evaluate(session: Session, request: Request) -> str:
@@ -173,6 +171,9 @@ def _decided(decision: Decision) -> str:
         shown.append(("approval", raw.joined((name, approval[name]) for name in names if name in approval)))
     if detail.get("workflow", "null") != "null":
         shown.append(("workflow", detail["workflow"]))
+    if detail.get("error_detail", "null") != "null":
+        # For people, not for the agent.
+        shown.append(("error_detail", detail["error_detail"]))
     return raw.joined(shown)
 
 
@@ -227,10 +228,6 @@ def _events(session: Session, request: Request) -> str:
     return f'{{"events":[{",".join(events)}]}}'
 
 
-def _not_here(_: Session, request: Request) -> str:
-    raise Refusal("unsupported", f"this host has no operation `{request.op}` yet")
-
-
 def _call(session: Session, request: Request) -> raw.Members:
     """The members of a call. One that comes twice is left to the engine, which blocks the call."""
     text = request.raw("call")
@@ -262,7 +259,7 @@ def _workflow(request: Request) -> Document | None:
     return None if text is None else Document("workflow", text)
 
 
-def _store(session: Session, choice: Any, *, durable: bool) -> Store:
+def store(session: Session, choice: Any, *, durable: bool) -> Store:
     """`"memory"`, `{"path": folder}`, or an address."""
     if choice is None or choice == "memory":
         return MemoryStore()
@@ -288,8 +285,7 @@ OPERATIONS: dict[str, Callable[[Session, Request], str | Later]] = {
     "counters": _counters,
     "workflow": _state,
     "events": _events,
-    "open_server": _not_here,
-    "health": _not_here,
-    "flush": _not_here,
+    "open_server": server.open_server,
+    "health": server.health,
+    "flush": server.flush,
 }
-

@@ -7,10 +7,11 @@ import threading
 import weakref
 from dataclasses import dataclass, field
 
+from ..edictum import Edictum
 from ..events import EventBuffer
 from ..guard import Guard
 from ..host import Host
-from ..store import SqliteStore, Store
+from ..store import MemoryStore, SqliteStore, Store
 from .lanes import ANY, Lanes, Place
 from .protocol import Refusal, Request
 
@@ -30,6 +31,8 @@ class Open:
     ruleset: str
     #: Sessions of the calls that are open.
     calls: dict[str, str] = field(default_factory=dict)
+    #: What a server-backed guard is part of.
+    edictum: Edictum | None = None
 
 
 class Session:
@@ -40,6 +43,8 @@ class Session:
         self._guards: dict[str, Open] = {}
         self._stores: weakref.WeakValueDictionary[str, SqliteStore] = weakref.WeakValueDictionary()
         self._lanes = Lanes()
+        #: What sources of rulesets remember, while this process lives.
+        self.memory: Store = MemoryStore()
         self._lock = threading.Lock()
 
     def guard(self, name: str) -> Open:
@@ -55,13 +60,17 @@ class Session:
         with self._lock:
             self._guards[name] = opened
 
-    def close(self, name: str) -> None:
-        """Closes the guard of this name, if there is one."""
+    def close(self, name: str) -> int:
+        """Closes the guard of this name, if there is one. Gives the number of its events that no server has got."""
         with self._lock:
             known = self._guards.pop(name, None)
+        unsent = 0
         if known is not None:
+            if known.edictum is not None:
+                unsent = self.host.threads.spawn(known.edictum.close()).result()
             known.guard.close()
             self.host.pool.tidy()
+        return unsent
 
     def close_all(self) -> None:
         """Closes all of them."""

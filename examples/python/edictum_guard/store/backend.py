@@ -67,7 +67,7 @@ class MemoryBackend:
     async def batch_get(self, keys: Sequence[str]) -> dict[str, str | None]:
         """Several values at once."""
         outcomes = self.perform([{"get": key} for key in keys])
-        return {key: outcome["done"]["value"] for key, outcome in zip(keys, outcomes)}
+        return {key: outcome["done"]["value"] for key, outcome in zip(keys, outcomes, strict=True)}
 
 
 class BackendStore(MemoryStore):
@@ -88,7 +88,14 @@ class BackendStore(MemoryStore):
         return not isinstance(self._backend, MemoryBackend)
 
     async def perform_async(self, operations: Sequence[Operation]) -> list[Outcome]:
-        """Carries operations out, one after the other."""
+        """Carries operations out: all at once where the backend can, or one after the other."""
+        together = getattr(self._backend, "perform_async", None)
+        if together is not None:
+            try:
+                outcomes: list[Outcome] = await together(operations)
+                return outcomes
+            except Exception as error:
+                return [{"failed": f"the backend failed ({type(error).__name__})"} for _ in operations]
         return [await self._one(operation) for operation in operations]
 
     async def _one(self, operation: Operation) -> Outcome:

@@ -58,7 +58,7 @@ impl plugin::operators::Guest for Plugin {
 impl plugin::selectors::Guest for Plugin {
     fn resolve(_prefix: String, call: String) -> Result<String, String> {
         match mode(&call).as_str() {
-            "large" => Ok(format!(r#"{{"found":"{}"}}"#, "x".repeat(20 << 20))),
+            "large" => Ok(format!(r#"{{"found":"{}"}}"#, "x".repeat(9 << 20))),
             "text" => Ok(r#""not an object""#.to_owned()),
             "garbage" => Ok("{".to_owned()),
             mode => act(mode, "").map(|holds| format!(r#"{{"found":{holds}}}"#)),

@@ -53,7 +53,7 @@ pub fn ruleset(random: &mut Random, world: &World, plan: Plan) -> Datum {
         rules.swap(index, random.below(index + 1));
     }
     if plan.ask {
-        let ask = if plan.sandboxes && random.percent(50) {
+        let ask = if plan.sandboxes && random.percent(75) {
             sandbox(random, world, &rules, "ask")
         } else {
             pre(random, world, &rules, "ask")
