@@ -259,7 +259,7 @@ func TestSources(t *testing.T) {
 		{FromDocument("open", json.RawMessage(`[]`)), ErrBadRequest},
 		{FromDocument("shut", json.RawMessage(`{}`)), ErrUnsupported},
 		{FromMultiple(FromYAML(path), FromServer(Server{})), ErrBadRequest},
-		{FromServer(Server{URL: "http://192.0.2.1", APIKey: "edk_production_x"}), ErrBadRequest},
+		{FromServer(Server{URL: "http://192.0.2.1", APIKey: "edk_production_x"}), ErrRefused},
 	} {
 		if _, err := Open(t.Context(), wrong.source); !errors.Is(err, wrong.kind) {
 			t.Errorf("%v is not %v", err, wrong.kind)
