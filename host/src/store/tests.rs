@@ -53,13 +53,13 @@ fn sqlite_keeps_every_law() {
 
 #[test]
 fn redis_keeps_every_law() {
-    let Some(server) = super::redis::tests::Server::start() else { return };
+    let Some(server) = redis::tests::Server::start() else { return };
     every_law(|| Box::new(server.store()));
 }
 
 #[test]
 fn racing_connections_lose_nothing_on_one_server() {
-    let Some(server) = super::redis::tests::Server::start() else { return };
+    let Some(server) = redis::tests::Server::start() else { return };
     let store = server.store();
     let stores: Vec<_> = (0..4).map(|_| Arc::new(server.beside(&store)) as Arc<dyn Store>).collect();
     race(&stores);
