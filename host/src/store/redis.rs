@@ -451,7 +451,7 @@ impl Store for RedisStore {
         let due = self.key_of("due", guard);
         let first: Vec<(String, f64)> =
             self.with(|connection| cmd("ZRANGE").arg(due).arg(0).arg(0).arg("WITHSCORES").query(connection))?;
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a time, which is saturated")]
+        // A time, which is saturated.
         Ok(first.first().map(|(_, at)| *at as Timestamp))
     }
 
