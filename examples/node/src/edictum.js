@@ -13,7 +13,8 @@ import { isGone } from './guard/open-calls.js';
 import { RawJson, jsonOf } from './json.js';
 import { log } from './log.js';
 import { argumentsOf, camelCased, outputOf } from './native.js';
-import { prepared, readDocument, templateOf, textOf } from './options.js';
+import { NativeGuard } from './libedictum/guard.js';
+import { prepared, preparedNative, readDocument, templateOf, textOf } from './options.js';
 import { connect, healthOf } from './server/connect.js';
 
 /** @typedef {import('./options.js').EdictumOptions} EdictumOptions */
@@ -86,7 +87,7 @@ export class Edictum {
   /**
    * Use `fromYaml` and its sisters.
    *
-   * @param {Guard} guard
+   * @param {Guard | NativeGuard} guard
    * @param {EdictumOptions} given
    * @param {Ruleset[]} rulesets
    * @param {() => Promise<void>} end
@@ -168,19 +169,24 @@ export class Edictum {
       approvalBackend: approvalBackend === 'server' || approvalBackend === 'none' ? undefined : approvalBackend,
       storageBackend: storageBackend === 'server' ? undefined : storageBackend,
     };
-    const { guard: parts, end } = await prepared({ ...own, options: { ...own.options, approvals: 'host' } });
     const keys = signingPublicKeys ?? (signingPublicKey === undefined ? [] : [signingPublicKey].flat());
     const server = {
       url, apiKey, agentId, env, bundleName, tags, mode, autoWatch, allowInsecure, verifySignatures,
       signingPublicKeys: keys, offlineStart, checkName, timeoutMs, apiGeneration,
     };
+    /** @type {import('./server/connect.js').Choices} */
+    const choices = {
+      sessions: storageBackend === 'server' ? 'server' : 'host',
+      approvals: approvalBackend === 'server' || approvalBackend === 'none' ? approvalBackend : 'host',
+      log: auditSink === 'server' ? 'server' : 'host',
+      onError: onError && ((/** @type {string} */ code, /** @type {string} */ message) => onError({ code, message })),
+    };
+    // Who is asked is the guard's to know, not the rules'.
+    const asking = { ...own, options: { ...own.options, approvals: 'host' } };
+    if (own.engine === 'native') return Edictum.#connectNative(server, asking, choices);
+    const { guard: parts, end } = await prepared(asking);
     try {
-      const connected = await connect(server, {
-        sessions: storageBackend === 'server' ? 'server' : 'host',
-        approvals: approvalBackend === 'server' ? 'server' : approvalBackend === 'none' ? 'none' : 'host',
-        log: auditSink === 'server' ? 'server' : 'host',
-        onError: onError && ((code, message) => onError({ code, message })),
-      }, parts);
+      const connected = await connect(server, choices, parts);
       const all = async () => {
         await connected.log?.flush(LAST_FLUSH);
         await connected.end();
@@ -200,11 +206,66 @@ export class Edictum {
   static async #open(rulesets, given) {
     const signatures = given.signature === undefined ? [] : [given.signature].flat();
     const signed = rulesets.map((ruleset, at) => ({ ...ruleset, signature: signatures[at] }));
+    if (given.engine === 'native') return Edictum.#openNative(signed, given);
     const { guard, end } = await prepared(given);
     try {
       return new Edictum(await Guard.open({ ...guard, rulesets: signed }), given, signed, end);
     } catch (error) {
       await end();
+      throw configError(error);
+    }
+  }
+
+  /**
+   * @param {Ruleset[]} rulesets
+   * @param {EdictumOptions} given
+   */
+  static async #openNative(rulesets, given) {
+    const parts = await preparedNative(given);
+    const fields = { ...parts.fields, rulesets: rulesets.map(({ text, ...ruleset }) => ({ ...ruleset, yaml: text })) };
+    try {
+      return new Edictum(await NativeGuard.open({ ...parts, op: 'open', fields }), given, rulesets, async () => {});
+    } catch (error) {
+      throw configError(error);
+    }
+  }
+
+  /**
+   * The same for a server: everything is the library's, but for what the program keeps for itself.
+   *
+   * @param {import('./server/connect.js').ServerOptions} server
+   * @param {EdictumOptions} own
+   * @param {{approvals: string, log: string, sessions: string}} choices
+   */
+  static async #connectNative(server, own, choices) {
+    const { offlineStart, checkName, timeoutMs, apiGeneration } = server;
+    if ([offlineStart, checkName, timeoutMs, apiGeneration].some((option) => option !== undefined)) {
+      const message = 'the engine `native` has no `offlineStart`, `checkName`, `timeoutMs`, `apiGeneration`';
+      throw new EdictumConfigError('unsupported', message);
+    }
+    const parts = await preparedNative(own);
+    const fields = {
+      ...parts.fields,
+      guard: own.name ?? server.agentId ?? 'default',
+      url: server.url,
+      api_key: server.apiKey,
+      agent_id: server.agentId,
+      env: server.env,
+      bundle_name: server.bundleName,
+      tags: server.tags,
+      mode: server.mode,
+      auto_watch: server.autoWatch,
+      allow_insecure: server.allowInsecure,
+      verify_signatures: server.verifySignatures,
+      signing_public_keys: server.signingPublicKeys,
+      exec_enabled: own.workflowExecEvaluatorEnabled,
+      approvals: choices.approvals,
+      decision_log: choices.log === 'server' ? 'server' : 'local',
+      store: choices.sessions === 'server' ? 'server' : (parts.fields.store ?? 'memory'),
+    };
+    try {
+      return new Edictum(await NativeGuard.open({ ...parts, op: 'open_server', fields }), own, [], async () => {});
+    } catch (error) {
       throw configError(error);
     }
   }
@@ -454,6 +515,7 @@ export class Edictum {
 
   /** How it is doing: which rules it enforces and how old they are, whether the stream is up, whether the log gets out. */
   async health() {
+    if (this.#guard instanceof NativeGuard) return camelCased(JSON.parse(await this.#guard.request('health')));
     const local = { policy_version: this.policyVersion, stream: 'off', log: 'off', unsent_events: 0, rules_age_s: 0, from_memory: false };
     return camelCased(this.#connected ? await healthOf(this.#connected) : local);
   }
@@ -464,6 +526,9 @@ export class Edictum {
    * @param {{timeoutMs?: number}} [options]
    */
   async flush({ timeoutMs = 10_000 } = {}) {
+    if (this.#guard instanceof NativeGuard) {
+      return JSON.parse(await this.#guard.request('flush', { timeout_ms: timeoutMs })).unsent_events;
+    }
     return this.#connected?.log?.flush(timeoutMs) ?? 0;
   }
 

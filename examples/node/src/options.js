@@ -27,8 +27,8 @@ import { SqliteStore } from './store/sqlite.js';
  * @property {import('./events.js').AuditSink | import('./events.js').AuditSink[]} [auditSink]
  * @property {import('./approvals.js').Approver | import('./approvals.js').ApprovalBackend} [approvalBackend] absent: an `ask`
  *   of `run` is a block
- * @property {import('./store.js').Store | import('./store/backend.js').StorageBackend | {path: string, durable?: boolean}} [storageBackend]
- *   `{path}`: a folder with an SQLite store; default: in memory
+ * @property {import('./store.js').Store | import('./store/backend.js').StorageBackend | {path: string, durable?: boolean} | string} [storageBackend]
+ *   `{path}`: a folder with an SQLite store; with the engine `native` also an address (`redis://…`); default: in memory
  * @property {string | URL} [workflowPath]
  * @property {string | Uint8Array} [workflowContent]
  * @property {import('./workflow.js').WorkflowRuntime} [workflowRuntime]
@@ -41,6 +41,8 @@ import { SqliteStore } from './store/sqlite.js';
  * @property {string} [name] what open calls in a store belong to
  * @property {string} [sessionId] of calls that name none; default: a new one for each guard
  * @property {number} [callbackDeadline] milliseconds; default 30,000
+ * @property {'component' | 'native'} [engine] `component` (default): the component on this thread; `native`: libedictum
+ * @property {(string | {path: string, configuration?: any})[]} [plugins] components; with the engine `native` only
  * @property {Record<string, any>} [options] further members of the options document, under their own names
  */
 
@@ -66,30 +68,59 @@ import { SqliteStore } from './store/sqlite.js';
  * @param {EdictumOptions} given
  */
 export async function prepared(given) {
+  if (given.plugins?.length) throw new EdictumConfigError('unsupported', 'plugins need the engine `native`');
+  const workflow = await workflowOf(given);
   const { store, end } = await storeOf(given.storageBackend);
+  return { end, guard: { ...commonParts(given), name: given.name, workflow, options: documentOf(given), store } };
+}
+
+/**
+ * The same for libedictum: the fields of `open` that say it, and what no document can say.
+ *
+ * @param {EdictumOptions} given
+ */
+export async function preparedNative(given) {
+  const workflow = await workflowOf(given);
+  const store = addressOf(given.storageBackend);
+  const options = documentOf(given);
+  if (typeof store === 'object' && store.durable !== undefined) options.durable = store.durable;
+  /** @type {Record<string, any>} */
+  const fields = { guard: given.name ?? 'guard', options };
+  if (workflow) fields.workflow = workflow.text;
+  if (store !== undefined) fields.store = typeof store === 'string' ? store : { path: store.path };
+  if (given.plugins?.length) fields.plugins = given.plugins;
+  return { ...commonParts(given), fields };
+}
+
+/** @param {EdictumOptions} given */
+function commonParts(given) {
   const sinks = given.auditSink === undefined ? [] : [given.auditSink].flat();
-  const principal = given.principal === undefined ? undefined : jsonOf(given.principal, 'principal');
   return {
-    end,
-    guard: {
-      name: given.name,
-      agentId: given.agentId,
-      sessionId: given.sessionId,
-      callbackDeadline: given.callbackDeadline,
-      workflow: await workflowOf(given),
-      options: documentOf(given),
-      callbacks: {
-        operators: given.customOperators,
-        selectors: given.customSelectors,
-        hooks: given.hooks,
-        successCheck: given.successCheck,
-        principalResolver: given.principalResolver,
-      },
-      principal,
-      store,
-      sink: sinks.length > 0 ? new Sinks(sinks) : undefined,
+    agentId: given.agentId,
+    sessionId: given.sessionId,
+    callbackDeadline: given.callbackDeadline,
+    principal: given.principal === undefined ? undefined : jsonOf(given.principal, 'principal'),
+    sink: sinks.length > 0 ? new Sinks(sinks) : undefined,
+    callbacks: {
+      operators: given.customOperators,
+      selectors: given.customSelectors,
+      hooks: given.hooks,
+      successCheck: given.successCheck,
+      principalResolver: given.principalResolver,
     },
   };
+}
+
+/**
+ * A store that libedictum has.
+ *
+ * @param {EdictumOptions['storageBackend']} given
+ * @returns {{path: string, durable?: boolean} | string | undefined}
+ */
+function addressOf(given) {
+  if (given === undefined || typeof given === 'string') return given;
+  if ('path' in given && typeof given.path === 'string' && !('perform' in given) && !('get' in given)) return given;
+  throw new EdictumConfigError('unsupported', 'the engine `native` has stores of its own: memory, a folder, redis://…');
 }
 
 /**
@@ -151,6 +182,7 @@ async function workflowOf({ workflowPath, workflowContent, workflowRuntime }) {
 async function storeOf(given) {
   const end = async () => {};
   if (given === undefined) return { end };
+  if (typeof given === 'string') throw new EdictumConfigError('unsupported', 'a store at an address needs the engine `native`');
   if ('perform' in given) return { store: given, end };
   if ('get' in given) return { store: new BackendStore(given), end };
   if (typeof given.path !== 'string' || given.path === '') {

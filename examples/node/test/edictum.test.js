@@ -8,7 +8,7 @@ import {
   LocalApprovalBackend, RawJson, WorkflowRuntime,
 } from '../src/index.js';
 import { folder } from './support/folder.js';
-import { opened } from './support/opened.js';
+import { native, opened } from './support/opened.js';
 import { HEAD, RULES } from './support/rules.js';
 
 test('a call that may run runs with the arguments that were judged', async () => {
@@ -166,8 +166,8 @@ test('rules that need an answer nobody gives do not load', async () => {
   const rules = `${HEAD}rules:
   - {id: odd, type: pre, tool: t, when: {args.n: {is_odd: true}}, then: {action: block, message: odd}}
 `;
-  await assert.rejects(Edictum.fromYamlString(rules), EdictumConfigError);
-  await assert.rejects(Edictum.fromYamlString(RULES, { options: { operators: ['is_odd'] } }), { code: 'unsupported' });
+  await assert.rejects(opened.fromYamlString(rules), EdictumConfigError);
+  await assert.rejects(opened.fromYamlString(RULES, { options: { operators: ['is_odd'] } }), { code: 'unsupported' });
 });
 
 test('an ask goes to the approval backend, and without one it is a block', async () => {
@@ -203,8 +203,10 @@ test('a program may run tools itself, and settle', async () => {
   const guard = await opened.fromYamlString(RULES, { options: { approvals: 'host' } });
   const asked = await guard.begin('Deploy', { to: 'production' }, { callId: 'c' });
   assert.equal(asked.action, 'ask');
-  const open = await guard.openCalls();
-  assert.deepEqual(open.map(({ callId, state }) => [callId, state]), [['c', 'asking']]);
+  if (!native) {
+    const open = await guard.openCalls();
+    assert.deepEqual(open.map(({ callId, state }) => [callId, state]), [['c', 'asking']]);
+  }
   const settled = guard.settled('c');
   assert.equal((await guard.settle('c', 'approved', { approver: 'ann' })).action, 'allow');
   assert.equal((await settled).action, 'allow');
@@ -293,7 +295,7 @@ test('where the log is required, a sink that fails blocks', async () => {
   const strict = await opened.fromYamlString(RULES, { auditSink, options: { decision_log_required: true } });
   const denied = strict.run('Bash', { command: 'ls' }, () => assert.fail('it must not run'));
   await assert.rejects(denied, (error) => error instanceof EdictumDenied && error.decision.policyError);
-  assert.deepEqual(await strict.openCalls(), []);
+  if (!native) assert.deepEqual(await strict.openCalls(), []);
 });
 
 test('a workflow goes from stage to stage, and is shared by guards', async () => {
@@ -317,7 +319,7 @@ stages:
 });
 
 test('a closed guard does nothing any more', async () => {
-  const guard = await Edictum.fromYamlString(RULES, { options: { approvals: 'host' } });
+  const guard = await opened.fromYamlString(RULES, { options: { approvals: 'host' } });
   await guard.begin('Deploy', { to: 'production' }, { callId: 'c' });
   const settled = guard.settled('c');
   // Waits for it before it is closed.
