@@ -150,7 +150,7 @@ impl Place {
     }
 
     pub fn flush(&self) -> u64 {
-        let left = self.driver().ask("flush", json!({"guard": self.guard, "timeout_ms": 5000})).unwrap();
+        let left = self.driver().ask("flush", json!({"guard": self.guard, "timeout_ms": 25_000})).unwrap();
         left["unsent_events"].as_u64().unwrap()
     }
 
