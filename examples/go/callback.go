@@ -304,7 +304,11 @@ func edictumGoLogged(handle C.uintptr_t, events *C.edictum_text, count C.size_t)
 
 //export edictumGoNoticed
 func edictumGoNoticed(handle C.uintptr_t, bytes *C.uint8_t, length C.size_t) {
-	listeners := cgo.Handle(handle).Value().([]func(CallView, *Decision))
+	listeners, ok := cgo.Handle(handle).Value().([]func(CallView, *Decision))
+	if !ok {
+		cgo.Handle(handle).Value().(func(string))(string(copyOf(bytes, length)))
+		return
+	}
 	var told struct {
 		Call        json.RawMessage `json:"call"`
 		CallID      string          `json:"call_id"`

@@ -60,7 +60,7 @@ func Open(ctx context.Context, source Source, options ...Option) (*Guard, error)
 	if err != nil {
 		return nil, err
 	}
-	document, err := given.document(fields)
+	document, err := given.document(op, fields)
 	if err != nil {
 		return nil, err
 	}
@@ -87,6 +87,11 @@ func Open(ctx context.Context, source Source, options ...Option) (*Guard, error)
 		handle.free()
 		cancel()
 	}, guard.handle)
+	if given.principal != nil {
+		if err := guard.SetPrincipal(given.principal); err != nil {
+			return nil, errors.Join(err, guard.Close())
+		}
+	}
 	return guard, nil
 }
 

@@ -259,14 +259,11 @@ func TestSources(t *testing.T) {
 		{FromDocument("open", json.RawMessage(`[]`)), ErrBadRequest},
 		{FromDocument("shut", json.RawMessage(`{}`)), ErrUnsupported},
 		{FromMultiple(FromYAML(path), FromServer(Server{})), ErrBadRequest},
+		{FromServer(Server{URL: "http://192.0.2.1", APIKey: "edk_production_x"}), ErrRefused},
 	} {
 		if _, err := Open(t.Context(), wrong.source); !errors.Is(err, wrong.kind) {
 			t.Errorf("%v is not %v", err, wrong.kind)
 		}
-	}
-	op, fields, err := FromServer(Server{URL: "http://[::1]:1", APIKey: "secret", Tags: map[string]string{"a": "b"}}).load(t.Context(), nil)
-	if want := `{"api_key":"secret","tags":{"a":"b"},"url":"http://[::1]:1"}`; err != nil || op != "open_server" || string(object(fields)) != want {
-		t.Errorf("%s %s %v", op, object(fields), err)
 	}
 	if shown := fmt.Sprintf("%v %+v %#v", Server{APIKey: "secret"}, Server{APIKey: "secret"}, Server{APIKey: "secret"}); strings.Contains(shown, "secret") {
 		t.Error(shown)
@@ -804,6 +801,30 @@ func TestFaultsOfGoStayGosOwn(t *testing.T) {
 			var nobody *Principal
 			_ = nobody.Role
 		}()
+	}
+}
+
+func TestTheLibrarysLogGoesWhereItIsWanted(t *testing.T) {
+	var lines atomic.Int64
+	if err := SetLog("loud", func(string) {}); !errors.Is(err, ErrBadRequest) {
+		t.Errorf("%v", err)
+	}
+	if err := SetLog("warn", func(line string) {
+		if strings.Contains(line, "events cannot be kept") {
+			lines.Add(1)
+		}
+		panic("nobody")
+	}); errors.Is(err, ErrConflict) {
+		t.Skip("an earlier run in this process has it")
+	} else if err != nil {
+		t.Fatal(err)
+	}
+	if err := SetLog("warn", func(string) {}); !errors.Is(err, ErrConflict) {
+		t.Errorf("%v", err)
+	}
+	guard := opened(t, FromYAMLString(rules), WithAuditSink(AuditSinkFunc(func([]json.RawMessage) error { return errors.New("full") })))
+	if _, err := guard.Begin(t.Context(), bash("ls")); err != nil || lines.Load() != 1 {
+		t.Errorf("%d %v", lines.Load(), err)
 	}
 }
 

@@ -98,6 +98,10 @@ int edictum_go_setup(edictum_setup *setup, int what, const char *name, size_t na
     }
 }
 
+int edictum_go_log(const char *level, size_t level_length, edictum_go_id function, edictum_go_outcome *outcome) {
+    return edictum_log(TEXT(level), noticed, (void *)function, released, &outcome->answer);
+}
+
 void edictum_go_reply(edictum_reply *reply, int failed, const char *answer, size_t answer_length) {
     if (failed) {
         edictum_reply_fail(reply, TEXT(answer));

@@ -56,6 +56,7 @@ enum {
 
 int edictum_go_setup(edictum_setup *setup, int what, const char *name, size_t length, edictum_go_id function,
                      edictum_go_outcome *outcome);
+int edictum_go_log(const char *level, size_t length, edictum_go_id function, edictum_go_outcome *outcome);
 void edictum_go_reply(edictum_reply *reply, int failed, const char *answer, size_t length);
 
 #endif

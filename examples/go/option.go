@@ -19,6 +19,7 @@ type settings struct {
 	parts      []part
 	eventBytes int
 	approver   Approver
+	principal  *Principal
 	listeners  []func(CallView, *Decision)
 }
 
@@ -75,7 +76,12 @@ func WithLimits(limits Limits) Option { return field("limits", limits) }
 func WithEnv(variables map[string]string) Option { return field("env", variables) }
 
 // WithPrincipal is whose calls they are when nothing else says so.
-func WithPrincipal(principal Principal) Option { return field("principal", principal) }
+func WithPrincipal(principal Principal) Option {
+	return func(s *settings) error {
+		s.principal = &principal
+		return nil
+	}
+}
 
 // WithWorkflow attaches a workflow (YAML).
 func WithWorkflow(yaml string) Option { return field("workflow", yaml) }
@@ -144,9 +150,12 @@ func WithEventBuffer(bytes int) Option {
 }
 
 // document is the fields of the operation that opens the guard; what options say wins over what the source says.
-func (s *settings) document(source map[string]json.RawMessage) (json.RawMessage, error) {
+func (s *settings) document(op string, source map[string]json.RawMessage) (json.RawMessage, error) {
 	fields := map[string]json.RawMessage{"guard": json.RawMessage(`"guard"`)}
 	maps.Copy(fields, source)
+	if op == "open_server" {
+		s.forServer(source)
+	}
 	maps.Copy(fields, s.fields)
 	if len(s.options) > 0 {
 		options := map[string]json.RawMessage{}
@@ -159,4 +168,22 @@ func (s *settings) document(source map[string]json.RawMessage) (json.RawMessage,
 		fields["options"] = object(options)
 	}
 	return object(fields), nil
+}
+
+// forServer puts what open_server has no field for where it has a place. What the program does itself the server does not.
+func (s *settings) forServer(source map[string]json.RawMessage) {
+	for _, name := range []string{"environment", "tools", "limits", "env", "registry"} {
+		if value, ok := s.fields[name]; ok {
+			s.options[name] = value
+			delete(s.fields, name)
+		}
+	}
+	if _, chosen := source["approvals"]; !chosen && s.approver != nil {
+		s.fields["approvals"] = json.RawMessage(`"host"`)
+	}
+	for _, part := range s.parts {
+		if _, chosen := source["decision_log"]; !chosen && part.what == C.EDICTUM_GO_SINK {
+			s.fields["decision_log"] = json.RawMessage(`"local"`)
+		}
+	}
 }

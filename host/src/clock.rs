@@ -2,7 +2,7 @@
 //! store is told about time comes from here; deadlines of single steps, callbacks and commands are real time.
 
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::{Notify, watch};
 
@@ -48,14 +48,20 @@ impl Clock {
         }
     }
 
-    /// Waits until it is `deadline` (none: for ever), however the clock gets there. For any number of waiters. Needs a tokio
-    /// context.
+    /// Waits until it is `deadline` (none: for ever), however the clock gets there, or until the clock goes back: when the
+    /// deadline is then, whoever has set it must say anew. For any number of waiters. Needs a tokio context.
     pub(crate) async fn wait_until(&self, deadline: Option<Timestamp>) {
         let Some(deadline) = deadline else { return std::future::pending().await };
         let mut moved = self.moved.subscribe();
+        let (mut began, mut since) = (self.now(), Instant::now());
         loop {
-            let wait = deadline.saturating_sub(self.now());
-            if wait == 0 {
+            let now = self.now();
+            if now > began {
+                (began, since) = (now, Instant::now());
+            }
+            let steady = began.saturating_add(u64::try_from(since.elapsed().as_millis()).unwrap_or(LATEST));
+            let wait = deadline.saturating_sub(now);
+            if wait == 0 || steady.saturating_sub(now) > SET_BACK {
                 return;
             }
             tokio::select! {
@@ -72,6 +78,9 @@ impl Clock {
     }
 }
 
+/// A clock that is so many milliseconds behind was set back, and is not only imprecise.
+const SET_BACK: Timestamp = 1_000;
+
 /// A system clock that is put right is noticed this late.
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 
@@ -83,6 +92,22 @@ fn system() -> Timestamp {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn who_waits_is_told_when_the_clock_goes_back() {
+        let clock = Clock::default();
+        let deadline = Some(clock.now() + 3_600_000);
+        let (waited, ()) = tokio::join!(
+            async {
+                clock.wait_until(deadline).await;
+                deadline.unwrap().saturating_sub(clock.now())
+            },
+            async { clock.set(clock.now() - 3_600_000) },
+        );
+        assert!(waited > 7_000_000, "{waited}");
+        clock.set(clock.now() + 1_000_000_000);
+        clock.wait_until(deadline).await;
+    }
 
     #[test]
     fn a_set_clock_goes_on_from_there() {

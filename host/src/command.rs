@@ -57,6 +57,8 @@ pub enum End {
     Good,
     /// A finding, or a block.
     Found,
+    /// Ctrl-C, before it was done.
+    Interrupted,
 }
 
 /// Why a verb could not be done.

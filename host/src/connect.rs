@@ -136,7 +136,7 @@ impl<K: Clone + Eq + Hash, V> Table<K, V> {
 }
 
 /// Says what the component has to say in its log: `level`, `code`, `message` (JSON), redacted. An error is given back.
-fn notice(notice: &str) -> Option<Trouble> {
+pub(crate) fn notice(notice: &str) -> Option<Trouble> {
     #[derive(serde::Deserialize)]
     struct Notice {
         level: String,

@@ -45,6 +45,8 @@ fn main() -> ExitCode {
     match verb.run() {
         Ok(End::Good) => ExitCode::SUCCESS,
         Ok(End::Found) => ExitCode::from(1),
+        // As shells have it.
+        Ok(End::Interrupted) => ExitCode::from(130),
         Err(trouble) => {
             trouble.tell();
             ExitCode::from(2)

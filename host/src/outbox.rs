@@ -14,11 +14,12 @@
 //! | [`writer`] | the thread that writes |
 //! | [`ledger`], [`file`], [`block`] | what is done to the file, and how it is laid out |
 //! | [`sink`] | the way in |
-//! | [`delivery`] | the way out |
+//! | [`delivery`], [`lane`] | the way out |
 
 mod block;
 mod delivery;
 mod file;
+mod lane;
 mod ledger;
 mod queue;
 mod sink;

@@ -2,9 +2,11 @@
 //! sessions and the meaning of every value; a store only keeps them, and gives each value a version.
 //!
 //! [`Store`] is a small blocking trait. A guard calls a store that [may block](Store::blocks) on a thread of its own, so
-//! an implementation needs no knowledge of async. Here are [`MemoryStore`] and [`SqliteStore`].
+//! an implementation needs no knowledge of async. Here are [`MemoryStore`], [`SqliteStore`] and
+//! [`RedisStore`].
 
 mod memory;
+mod redis;
 mod sqlite;
 #[cfg(test)]
 mod tests;
@@ -13,6 +15,7 @@ use std::fmt;
 use std::sync::Arc;
 
 pub use self::memory::MemoryStore;
+pub use self::redis::{RedisStore, is_address};
 pub use self::sqlite::SqliteStore;
 pub use crate::bindings::session::{Entry, Increment, Operation, Outcome, Put};
 use crate::clock::Timestamp;

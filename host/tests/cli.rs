@@ -1,5 +1,5 @@
-//! The verbs as people and scripts use them: what is printed, and how they end. The demo's transcript is compared as a
-//! whole: it shows that every call of the examples is decided as it is meant. `SNAPSHOTS=overwrite` writes it anew.
+//! The verbs as people and scripts use them: what is printed, and how they end. The transcript of recorded sessions is
+//! compared as a whole: it shows that every call of the examples is decided as it is meant. `SNAPSHOTS=overwrite` writes it anew.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail")]
 
@@ -29,13 +29,14 @@ fn lines(run: &OutputAssert) -> Vec<Value> {
 }
 
 #[test]
-fn the_demo_is_the_same_transcript_each_time_and_without_colours_off_a_terminal() {
-    let run = host(&["demo"]).assert().code(0).stdout_eq(file!["cli/demo.txt"].raw());
+fn the_recorded_sessions_are_the_same_transcript_each_time_and_without_colours_off_a_terminal() {
+    let sessions = ["demo", "coding-agent", "data-agent", "release-agent"];
+    let run = host(&sessions).assert().code(0).stdout_eq(file!["cli/demo-sessions.txt"].raw());
     assert!(!stdout(&run).contains('\u{1b}'));
 }
 
 #[test]
-fn the_demo_holds_enough_calls_and_every_rule_of_it_fires() {
+fn the_sessions_hold_enough_calls_and_every_rule_of_them_fires() {
     for (session, ruleset) in [("coding-agent", CODING), ("data-agent", DATA)] {
         let calls = lines(&host(&["demo", session, "--json"]).assert().code(0));
         assert!(calls.len() >= 40, "{session}");
@@ -82,7 +83,8 @@ fn what_could_not_be_done_is_no_finding_and_no_block() {
         (&["check", "--rules", "tests/cli/ten-mistakes.yaml", call], "E_UNKNOWN_OPERATOR"),
         (&["run", "--rules", CODING, "--store", "memory", "nothing.jsonl"], "cannot read `nothing.jsonl`"),
         (&["templates", "nothing"], "there are: coding-assistant-base"),
-        (&["demo", "nothing"], "possible values: coding-agent, data-agent, release-agent"),
+        (&["demo", "--stay", "data-agent"], "--stay is for the story with the server"),
+        (&["demo", "nothing"], "possible values: server, coding-agent, data-agent, release-agent"),
     ];
     for (arguments, told) in cases {
         let run = host(arguments).assert().code(2);

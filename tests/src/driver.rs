@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
+pub(crate) use answer::as_value;
 pub use answer::{Answer, Refusal};
 use process::Process;
 

@@ -35,6 +35,8 @@ struct State {
     /// Nobody is let in.
     closed: bool,
     open: Vec<TcpStream>,
+    /// Everything that clients sent, where it is wanted.
+    recorded: Option<Vec<u8>>,
 }
 
 impl Proxy {
@@ -63,6 +65,20 @@ impl Proxy {
             }
         });
         Self { address, shared }
+    }
+
+    /// The same, and everything that clients send is kept.
+    #[must_use]
+    pub fn recording(server: &str) -> Self {
+        let proxy = Self::to(server);
+        proxy.shared.state().recorded = Some(Vec::new());
+        proxy
+    }
+
+    /// Everything that clients sent.
+    #[must_use]
+    pub fn recorded(&self) -> Vec<u8> {
+        self.shared.state().recorded.clone().unwrap_or_default()
     }
 
     /// What has passed since the last time: `GET /v1/…`.
@@ -143,6 +159,9 @@ impl Shared {
         loop {
             let Ok(read @ 1..) = client.read(&mut buffer) else { break };
             let Some(bytes) = buffer.get(..read) else { break };
+            if let Some(recorded) = &mut self.state().recorded {
+                recorded.extend_from_slice(bytes);
+            }
             if let Some(line) = first_line(bytes) {
                 let hangs = {
                     let mut state = self.state();

@@ -9,16 +9,18 @@ use edictum_engine::diagnostics::{Diagnostic, Severity};
 use edictum_engine::documents::Document;
 use edictum_engine::policy;
 
-const PAGES: [&str; 13] = [
+const PAGES: [&str; 15] = [
     "README.md",
     "ARCHITECTURE.md",
     "CHANGELOG.md",
     "DIVERGENCES.md",
+    "docs/connect.md",
     "docs/driver.md",
     "docs/host.md",
     "docs/libedictum.md",
     "docs/plugins.md",
     "docs/serve.md",
+    "docs/storage.md",
     "docs/wit.md",
     "examples/go/README.md",
     "examples/plugin-pii/README.md",

@@ -176,7 +176,7 @@ fn t16_a_huge_body_is_cut() {
     let text = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", 64_u64 << 20);
     let bytes = [text.into_bytes(), vec![b' '; 64 << 20]].concat();
     let (failure, _server, time) = post(in_turn([Act::SayAndClose(bytes)]), |connect| connect);
-    assert_eq!((failure.code.as_str(), failure.kind), ("E_TOO_LARGE", FailureKind::Protocol));
+    assert_eq!((failure.code.as_str(), failure.kind), ("E_TOO_LARGE", FailureKind::Protocol), "{failure:?}");
     assert!(time < Duration::from_secs(20), "{time:?}");
 }
 

@@ -8,7 +8,7 @@ use std::process::Command;
 use wasmparser::{Parser, Payload};
 use wit_component::ComponentEncoder;
 
-use crate::shell::{Outcome, answer, cargo, cargo_building, root, run, step, target};
+use crate::shell::{Outcome, answer, cargo, root, run, step, target};
 
 const TARGET: &str = "wasm32-unknown-unknown";
 
@@ -44,6 +44,14 @@ impl World {
         }
     }
 
+    /// Where cargo builds it. Both modules have the same name: in one folder each would be built again after the other.
+    fn folder(self) -> PathBuf {
+        match self {
+            Self::Decider => target(),
+            Self::Guard => target().join("guard"),
+        }
+    }
+
     /// Where the component is put.
     fn path(self) -> PathBuf {
         target().join("component").join(match self {
@@ -62,7 +70,7 @@ pub fn build() -> Outcome<()> {
 }
 
 fn wrap(world: World) -> Outcome<()> {
-    let path = target().join(TARGET).join("release").join(MODULE);
+    let path = world.folder().join(TARGET).join("release").join(MODULE);
     build_module(world)?;
     let mut module = read(&path)?;
     if Parser::is_component(&module) {
@@ -81,7 +89,9 @@ fn wrap(world: World) -> Outcome<()> {
 
 fn build_module(world: World) -> Outcome<()> {
     let arguments = ["--package", "edictum-guard", "--release", "--target", TARGET];
-    run(cargo_building("build", &[&arguments[..], world.features()].concat()))
+    let mut command = cargo(&["build", "--target-dir"]);
+    command.arg(world.folder()).args(arguments).args(world.features());
+    run(command)
 }
 
 /// Builds the decider with `cargo component build`, which wraps it itself.

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use crate::shell::{Outcome, answer, name, root, run, step, target};
 use crate::suite::{Suite, check};
-use crate::{End, libedictum, packages};
+use crate::{End, build, libedictum, packages};
 
 const MODULE: &str = "examples/go";
 
@@ -114,6 +114,7 @@ pub fn test() -> Vec<Suite> {
 fn tested() -> Suite {
     let mut command = go(&["test", "-race", "-v", "-count=1", "./..."]);
     let shown = name(&command);
+    command.env("EDICTUM_HOST", build::host());
     let output = match command.stdin(Stdio::null()).stderr(Stdio::inherit()).output() {
         Ok(output) => output,
         Err(error) => return check("go test", Err(format!("cannot start `{shown}`: {error}"))),

@@ -1,5 +1,5 @@
-//! Programs that tests need and cargo does not bring: a browser for the page of `edictum-host serve`, Go, and the targets
-//! that plugins are built for.
+//! Programs that tests need and cargo does not bring: a browser for the page of `edictum-host serve`, a Redis server, Go, and
+//! the targets that plugins are built for.
 
 use std::env;
 use std::process::Command;
@@ -9,6 +9,9 @@ use crate::shell::{Outcome, answer, run, step};
 
 /// Told to the tests of the page when there is no browser, and none could be installed: they are not run then.
 pub const NO_BROWSER: &str = "EDICTUM_NO_BROWSER";
+
+/// Told to the tests of the Redis store when there is no server, and none could be installed: they are not run then.
+pub const NO_REDIS: &str = "EDICTUM_NO_REDIS";
 
 /// What plugins need to be built with cargo, and whether they can be built with cargo-component, too. That is not installed:
 /// it takes six minutes.
@@ -31,14 +34,28 @@ pub fn browser() -> bool {
         return starts();
     }
     step("packages: chromium and chromium-driver, for the tests of the page");
-    let apt = |arguments: &[&str]| run(as_root(arguments));
-    let installed = apt(&["apt-get", "-q", "update"]).and_then(|()| {
-        apt(&["apt-get", "-q", "install", "-y", "--no-install-recommends", "chromium", "chromium-driver"])
-    });
-    if let Err(reason) = installed {
+    if let Err(reason) = install(&["chromium", "chromium-driver"]) {
         eprintln!("the tests of the page are NOT run: no Chromium, and it cannot be installed: {reason}");
     }
     there() && starts()
+}
+
+/// Whether a Redis server is there. Where it is missing, Debian's package is installed, if we may.
+pub fn redis() -> bool {
+    let there = || answer(program("redis-server", &["--version"])).is_some();
+    if there() {
+        return true;
+    }
+    step("packages: redis-server, for the tests of the Redis store");
+    if let Err(reason) = install(&["redis-server"]) {
+        eprintln!("the tests of the Redis store are NOT run: no Redis server, and it cannot be installed: {reason}");
+    }
+    there()
+}
+
+fn install(packages: &[&str]) -> Outcome<()> {
+    run(as_root(&["apt-get", "-q", "update"]))?;
+    run(as_root(&[&["apt-get", "-q", "install", "-y", "--no-install-recommends"], packages].concat()))
 }
 
 /// Whether a browser that is there can run: some machines that build things do not let it.

@@ -4,17 +4,17 @@
 use std::io::{self, BufRead as _, BufReader};
 use std::process::{Command, Stdio};
 
-use crate::shell::{Outcome, answer, cargo, cargo_building, name, run, step};
+use crate::shell::{Outcome, answer, cargo, cargo_building, name, run, step, target};
 use crate::{End, build, driver, golang, libedictum, node, packages, python, wit};
 
 /// Runs everything, prints what came of it, and says whether all is well.
 pub fn test() -> Outcome<End> {
     build::everything()?;
-    let browser = packages::browser();
+    let (browser, redis) = (packages::browser(), packages::redis());
     let drivers = driver::listed()?;
     let cargo_component = packages::plugins()?;
     step("tests");
-    let mut suites = cargo_test(browser, &drivers)?;
+    let mut suites = cargo_test(browser, redis, &drivers)?;
     step("the Python package");
     suites.extend(python_tests()?);
     suites.push(counted("examples/node", node::test(node::Engine::Component)));
@@ -41,6 +41,9 @@ pub fn test() -> Outcome<End> {
     if !go {
         println!("not run: the tests of the Go module (no Go)");
     }
+    if !redis {
+        println!("not run: the tests of the Redis store (no redis-server)");
+    }
     println!("{passed} passed, {failed} failed");
     Ok(if failed == 0 { End::Good } else { End::Findings })
 }
@@ -54,11 +57,15 @@ pub struct Suite {
 }
 
 /// Runs the tests of the workspace; what they print goes on to stderr.
-fn cargo_test(browser: bool, drivers: &str) -> Outcome<Vec<Suite>> {
+fn cargo_test(browser: bool, redis: bool, drivers: &str) -> Outcome<Vec<Suite>> {
     let mut command = cargo_building("test", &["--profile", "ci", "--no-fail-fast"]);
-    command.env("EDICTUM_DRIVERS", drivers);
+    // Compiled code is kept also where nobody is at home: many of the processes that follow would compile it again.
+    command.env("EDICTUM_DRIVERS", drivers).env("EDICTUM_CACHE_DIR", target().join("cache"));
     if !browser {
         command.env(packages::NO_BROWSER, "1");
+    }
+    if !redis {
+        command.env(packages::NO_REDIS, "1");
     }
     let shown = name(&command);
     // One pipe for both, so that "Running" and the result below it stay in order.
@@ -85,7 +92,7 @@ fn python_tests() -> Outcome<Vec<Suite>> {
     let within = |arguments: &[&str]| {
         let mut command = Command::new(&interpreter);
         command.current_dir(python::folder()).args(["-B", "-m"]).args(arguments);
-        command.env("EDICTUM_HOST", build::host());
+        command.env("EDICTUM_HOST", build::host()).env("EDICTUM_CACHE_DIR", target().join("cache"));
         command
     };
     let mut tests = within(&["pytest", "-q", "-p", "no:cacheprovider"]);

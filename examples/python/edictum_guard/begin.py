@@ -34,7 +34,16 @@ CLAIM_MS = 120_000
 APPROVAL_MS = 300_000
 
 #: What a bare call keeps, and the longest value of it.
-_BARE = ("tool", "session_id", "call_id", "agent_id", "environment", "parent_session_id", "parent_call_id", "tool_use_id")
+_BARE = (
+    "tool",
+    "session_id",
+    "call_id",
+    "agent_id",
+    "environment",
+    "parent_session_id",
+    "parent_call_id",
+    "tool_use_id",
+)
 _LONGEST = 64 * 1024
 
 #: The answer to an `ask`: `verdict` (`approved`, `rejected`, `timed_out`, `unreachable`), and what is known beside it.

@@ -183,7 +183,9 @@ class Core:
         if _NOTICES not in detail:
             return
         for notice in json.loads(detail).get("notices") or []:
-            code, message = (notice.get("code"), notice.get("message")) if isinstance(notice, dict) else (notice, notice)
+            code, message = (
+                (notice.get("code"), notice.get("message")) if isinstance(notice, dict) else (notice, notice)
+            )
             if code not in self._noticed:
                 self._noticed.add(code)
                 log.warning("guard `%s`: %s", self.name, message)

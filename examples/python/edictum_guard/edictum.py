@@ -210,8 +210,14 @@ class Edictum:
         options = dict(settings.options or {})
         settings.options = {**options, "merge": [*options.get("merge", []), *merged]}
         for other in others:
-            settings.custom_operators = {**(other._settings.custom_operators or {}), **(settings.custom_operators or {})}
-            settings.custom_selectors = {**(other._settings.custom_selectors or {}), **(settings.custom_selectors or {})}
+            settings.custom_operators = {
+                **(other._settings.custom_operators or {}),
+                **(settings.custom_operators or {}),
+            }
+            settings.custom_selectors = {
+                **(other._settings.custom_selectors or {}),
+                **(settings.custom_selectors or {}),
+            }
         guard = cls.__new__(cls)
         guard._set_up(first._rulesets, settings)
         return guard

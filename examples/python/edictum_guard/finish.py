@@ -62,7 +62,9 @@ async def fault_finish(core: Core, waits: Waits, open_call: OpenCall, ticket: st
         weight = len(open_call.call) + len(ticket)
         ended, events = typed_conclusion(await core.host.decide(waits, core.policy, weight, work))
     except Abnormal as abnormal:
-        log.error("guard `%s`: a fault of call `%s` cannot be logged: %s", core.name, open_call.call_id, abnormal.reason)
+        log.error(
+            "guard `%s`: a fault of call `%s` cannot be logged: %s", core.name, open_call.call_id, abnormal.reason
+        )
         ended, events = fixed_conclusion()
     return await _logged(core, waits, ended, events)
 

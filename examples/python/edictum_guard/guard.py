@@ -28,7 +28,6 @@ from .steps import Failed, Scene, drive, operated
 from .store import MemoryStore, OpenCall, Store
 from .waits import Waits, done
 
-
 #: Open calls that are read together.
 _MANY = 100_000
 

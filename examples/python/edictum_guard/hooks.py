@@ -105,7 +105,9 @@ def registrations(rules: Iterable[object]) -> tuple[list[HookRegistration], dict
         elif marked is not None:
             hooks.append(marked)
         else:
-            raise EdictumConfigError("a rule in Python is a `@precondition` or `deny_sensitive_reads()`; others are YAML")
+            raise EdictumConfigError(
+                "a rule in Python is a `@precondition` or `deny_sensitive_reads()`; others are YAML"
+            )
     return hooks, builtin
 
 

@@ -41,6 +41,7 @@ _WHY = {
 class Host:
     """See the module. `default()` is the one that guards use when they are not given another."""
 
+    _all: weakref.WeakSet[Host] = weakref.WeakSet()
     _default: Host | None = None
     _default_lock = threading.Lock()
 
@@ -67,6 +68,7 @@ class Host:
         code = Code(self.engine, component.load(self.engine, binary or component.find()))
         component.tick(self.engine)
         self._lanes: Code | None = None
+        Host._all.add(self)
         self.pool = Pool(code, bounds or Bounds(), deciders or os.cpu_count() or 1, self._in_use.__contains__)
 
     @classmethod
@@ -77,11 +79,19 @@ class Host:
                 cls._default = cls()
             return cls._default
 
+    def _forget(self) -> None:
+        """After a fork, in the child: there are no threads but this one, and nobody holds a lock."""
+        self._lock = threading.Lock()
+        self._lanes_lock = threading.Lock()
+        for part in (self.threads, self.turns, self.timers, self.pool):
+            part.forget()
+        component.tick(self.engine)
+
     @classmethod
-    def _forget(cls) -> None:
-        """After a fork there are none of its threads: a new one is made."""
+    def _forked(cls) -> None:
         cls._default_lock = threading.Lock()
-        cls._default = None
+        for host in list(cls._all):
+            host._forget()
 
     # Documents.
 
@@ -209,4 +219,4 @@ def config_error(refused: Refused) -> EdictumConfigError:
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=Host._forget)
+    os.register_at_fork(after_in_child=Host._forked)

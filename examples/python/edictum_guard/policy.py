@@ -66,9 +66,9 @@ LinkReader = Callable[[Sequence[str]], list[Link]]
 class Links:
     """Answers for a preparation: read from the file system the first time, and the same ones every further time."""
 
-    def __init__(self, reader: LinkReader | None, known: Iterator[Batch] = iter(())) -> None:
+    def __init__(self, reader: LinkReader | None, known: Iterator[Batch] | None = None) -> None:
         self._reader = reader
-        self._known = known
+        self._known = known or iter(())
         self.seen: list[Batch] = []
 
     def answer(self, question: Any) -> Variant:

@@ -62,6 +62,12 @@ class Pool:
         finally:
             self._seats.release()
 
+    def forget(self) -> None:
+        """After a fork, in the child: an instance may have been in the middle of a call."""
+        self._idle = []
+        self._lock = threading.Lock()
+        self._seats = threading.BoundedSemaphore(self._size)
+
     def tidy(self) -> None:
         """Lets idle deciders give back what no guard uses any more."""
         with self._lock:

@@ -18,6 +18,8 @@ Members = list[tuple[str, str]]
 
 _SPACE = re.compile(r"[ \t\n\r]*")
 _BLANKS = (" ", "\t", "\n", "\r")
+#: A name without escapes, its colon, and the space before its value: most are so.
+_PLAIN_NAME = re.compile(r'"([A-Za-z0-9_.-]*)"[ \t\n\r]*:[ \t\n\r]*')
 _BRACKET = re.compile(r'"(?:[^"\\]|\\.)*"|[][{}]', re.DOTALL)
 
 
@@ -29,9 +31,7 @@ def _refused(constant: str) -> None:
     raise ValueError(f"{constant} is no JSON")
 
 
-_SKIP = json.JSONDecoder(
-    object_pairs_hook=_nothing, parse_float=_nothing, parse_int=_nothing, parse_constant=_refused
-)
+_SKIP = json.JSONDecoder(object_pairs_hook=_nothing, parse_float=_nothing, parse_int=_nothing, parse_constant=_refused)
 _STRINGS = json.JSONDecoder()
 _STRING = json.JSONEncoder(ensure_ascii=False).encode
 
@@ -50,11 +50,14 @@ def members(text: str) -> Members:
         _end(text, at + 1)
         return found
     while True:
-        if not text.startswith('"', at):
+        plain = _PLAIN_NAME.match(text, at)
+        if plain is not None:
+            name, begin = plain[1], plain.end()
+        elif text.startswith('"', at):
+            name, at = _STRINGS.raw_decode(text, at)
+            begin = _past_space(text, _past(text, _past_space(text, at), ":"))
+        else:
             raise ValueError(f"a name is missing at character {at}")
-        name, at = _STRINGS.raw_decode(text, at)
-        at = _past(text, _past_space(text, at), ":")
-        begin = _past_space(text, at)
         at = _value_end(text, begin)
         found.append((name, text[begin:at]))
         at = _past_space(text, at)

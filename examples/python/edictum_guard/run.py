@@ -108,7 +108,9 @@ class Runner:
         error = asked.exception()
         if error is None:
             return asked.result()
-        log.error("guard `%s`: nobody can be asked about call `%s`: %s", self._guard.name, call_id, type(error).__name__)
+        log.error(
+            "guard `%s`: nobody can be asked about call `%s`: %s", self._guard.name, call_id, type(error).__name__
+        )
         if self._settings.on_error is not None and isinstance(error, Exception):
             self._tell(self._settings.on_error, error)
         return {"verdict": "unreachable"}

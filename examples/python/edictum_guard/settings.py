@@ -137,7 +137,9 @@ class Settings:
             "environment": self.environment,
             "tools": {name: dict(tool) for name, tool in self.tools.items()} if self.tools else None,
             "redaction": self.redaction.as_option() if self.redaction else None,
-            "exec_enabled": self.workflow_exec_evaluator_enabled or bool(runtime and runtime.exec_evaluator_enabled) or None,
+            "exec_enabled": self.workflow_exec_evaluator_enabled
+            or bool(runtime and runtime.exec_evaluator_enabled)
+            or None,
             "limits": self.limits and vars(self.limits).copy(),
             "builtin_rules": registrations(self.rules or ())[1] or None,
         }

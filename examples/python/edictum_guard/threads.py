@@ -31,6 +31,10 @@ class Threads:
         self._idle = 0
         self._loop: asyncio.AbstractEventLoop | None = None
 
+    def forget(self) -> None:
+        """After a fork, in the child: none of them is there."""
+        self.__init__()  # type: ignore[misc]
+
     def start(self, work: Callable[[], T]) -> Future[T]:
         """Starts a piece of work, with the context variables of its caller."""
         future: Future[T] = Future()

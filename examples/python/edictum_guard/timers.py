@@ -42,6 +42,10 @@ class Timers:
         self._started = False
         self.bell = clock.bell()
 
+    def forget(self) -> None:
+        """After a fork, in the child: its thread is not there. Who has deadlines sets them anew."""
+        self.__init__(self._clock, self._threads)  # type: ignore[misc]
+
     def arm(self, guard: Due, deadline: int) -> None:
         """Lets `guard` do what is due at `deadline`."""
         with self._lock:

@@ -20,6 +20,10 @@ class Turns:
         self._waiting: dict[Hashable, deque[Future[None]]] = {}
         self._lock = threading.Lock()
 
+    def forget(self) -> None:
+        """After a fork, in the child: nobody has a turn."""
+        self.__init__()  # type: ignore[misc]
+
     @asynccontextmanager
     async def take(self, waits: Waits, key: Hashable) -> AsyncIterator[None]:
         """Waits until it is the caller's turn, and holds it."""

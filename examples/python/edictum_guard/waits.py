@@ -38,7 +38,9 @@ class Waits(Protocol):
     async def coroutine(self, work: Awaitable[T]) -> T:
         """Something async, of the program's."""
 
-    def callback(self, function: Callable[..., Any], deadline: float | None, *arguments: Any) -> Callable[[], Awaitable[Any]]:
+    def callback(
+        self, function: Callable[..., Any], deadline: float | None, *arguments: Any
+    ) -> Callable[[], Awaitable[Any]]:
         """Starts a function of the program's, ordinary or async; what is given back waits for its result, and raises
         `NoAnswer` when it takes longer."""
 
@@ -66,7 +68,9 @@ class Here:
     async def coroutine(self, work: Awaitable[T]) -> T:
         return self._threads.spawn(_awaited(work)).result()
 
-    def callback(self, function: Callable[..., Any], deadline: float | None, *arguments: Any) -> Callable[[], Awaitable[Any]]:
+    def callback(
+        self, function: Callable[..., Any], deadline: float | None, *arguments: Any
+    ) -> Callable[[], Awaitable[Any]]:
         until = None if deadline is None else time.monotonic() + deadline
         if inspect.iscoroutinefunction(function):
             running: Future[Any] = self._threads.spawn(function(*arguments))
@@ -104,7 +108,9 @@ class Loop:
     async def coroutine(self, work: Awaitable[T]) -> T:
         return await work
 
-    def callback(self, function: Callable[..., Any], deadline: float | None, *arguments: Any) -> Callable[[], Awaitable[Any]]:
+    def callback(
+        self, function: Callable[..., Any], deadline: float | None, *arguments: Any
+    ) -> Callable[[], Awaitable[Any]]:
         async def call() -> Any:
             if inspect.iscoroutinefunction(function):
                 return await function(*arguments)

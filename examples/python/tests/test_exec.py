@@ -120,9 +120,7 @@ def test_keys_of_ours_are_in_no_environment() -> None:
 
 def test_a_workflow_asks_a_command_before_it_goes_on(tmp_path: Path) -> None:
     async def main() -> None:
-        guard = Edictum(
-            workflow_content=WORKFLOW, workflow_exec_evaluator_enabled=True, options={"cwd": str(tmp_path)}
-        )
+        guard = Edictum(workflow_content=WORKFLOW, workflow_exec_evaluator_enabled=True, options={"cwd": str(tmp_path)})
         await guard.run("Bash", {"command": "make"}, lambda command: "built")
         with pytest.raises(EdictumDenied, match="not done yet"):
             await guard.run("Deploy", {}, lambda: 1)

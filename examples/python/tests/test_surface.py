@@ -158,7 +158,9 @@ def test_custom_operators_and_selectors(asynchronous: bool) -> None:
         custom_operators={"is_even": even_later if asynchronous else even},
         custom_selectors={"tier": tier_later if asynchronous else tier},
     )
-    reasons = [guard.evaluate("t", {"n": n, "name": name}).block_reasons for n, name in [(2, "a"), (1, "a"), (1, "long")]]
+    reasons = [
+        guard.evaluate("t", {"n": n, "name": name}).block_reasons for n, name in [(2, "a"), (1, "a"), (1, "long")]
+    ]
     assert reasons == [["even"], [], ["level 4"]]
 
     async def main() -> None:

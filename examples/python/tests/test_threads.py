@@ -80,9 +80,7 @@ def hammer(store: Store) -> int:
         thread.join()
     assert failures == []
     assert guard.open_calls() == [], "nothing is left open"
-    attempts = sum(
-        int(raw_counters(guard, f"s{number}")) for number in range(5)
-    )
+    attempts = sum(int(raw_counters(guard, f"s{number}")) for number in range(5))
     assert attempts == sum(calls), "no attempt is lost or counted twice"
     guard.close()
     return sum(calls)
@@ -130,3 +128,22 @@ def test_event_loops_on_several_threads_share_a_guard() -> None:
     for thread in threads:
         thread.join()
     assert failures == []
+
+
+def test_a_guard_goes_on_in_a_forked_process() -> None:
+    guard = Edictum.from_yaml_string(TEMPLATE.format(limit=5), options=LIMITS)
+
+    async def both() -> list[object]:
+        await guard.run("t", {"n": 1}, lambda n: n)
+        return [guard.evaluate("t", {"n": n}).decision for n in (1, 9)]
+
+    assert run(both()) == ["allow", "block"]
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            code = 0 if run(both()) == ["allow", "block"] else 2
+        finally:
+            os._exit(code)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert run(both()) == ["allow", "block"]

@@ -14,7 +14,7 @@ pub mod sensitive;
 use std::borrow::Cow;
 use std::fmt;
 
-pub use read::{Purpose, Refused, check_session_id, principal, read_text, text_error};
+pub use read::{Purpose, Refused, check_session_id, principal, read_text, rest_of_text, text_error};
 pub use registry::ToolRegistry;
 
 use crate::documents::ruleset::SideEffect;

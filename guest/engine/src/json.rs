@@ -4,8 +4,10 @@
 //! integers above 2^53), every value must be able to give its raw text back, and a call with duplicate keys, lone
 //! surrogates or bottomless nesting must be refused. Everything that is not on the way of a call uses `serde_json`.
 //!
-//! [`tape`] reads, [`value`] looks, [`number`] compares exactly, [`write`] makes texts.
+//! [`tape`] reads, [`value`] looks, [`number`] compares exactly, [`write`] makes
+//! texts, [`members`] cuts one without judging what is inside.
 
+pub(crate) mod members;
 mod number;
 mod plain;
 mod tape;

@@ -8,16 +8,15 @@
 //! * Calls, outputs, tickets, details, events are JSON values, not strings, and their text is never changed. Nor is it judged
 //!   here: a call with duplicate keys or bottomless nesting gets its block from the engine, as in the typed form.
 //!
-//! [`members`](mod@members) cuts texts, [`request`] reads what comes in, [`answer`] writes what goes out. Schema:
+//! [`crate::json::members`] cuts texts, [`request`] reads what comes in, [`answer`] writes what goes out. Schema:
 //! `wit/schemas/inquiry.schema.json`.
 
 mod answer;
-mod members;
 mod request;
 #[cfg(test)]
 mod tests;
 
-use crate::json::Json;
+use crate::json::{Json, members};
 use crate::policy::Policy;
 use request::{Malformed, Request, Resumed};
 

@@ -117,25 +117,29 @@ impl List {
             say("nothing waits for an answer")?;
         }
         for approval in &approvals {
-            show(approval)?;
+            say(&shown(approval).join("\n"))?;
         }
         Ok(End::Good)
     }
 }
 
-fn show(approval: &Value) -> Result<(), Trouble> {
+/// A request, line by line.
+pub fn shown(approval: &Value) -> Vec<String> {
     let part = |name: &str| plain(text(approval, name));
-    say(&format!("{}  {}", part("id"), part("status")))?;
-    say(&format!("  {} asks for {} in {}", part("agent_id"), part("tool_name"), part("env")))?;
-    say(&format!("  {}", part("message")))?;
+    let mut lines = vec![
+        format!("{}  {}", part("id"), part("status")),
+        format!("  {} asks for {} in {}", part("agent_id"), part("tool_name"), part("env")),
+        format!("  {}", part("message")),
+    ];
     let args = part("tool_args_text");
     if args != "null" {
-        say(&format!("  args: {args}"))?;
+        lines.push(format!("  args: {args}"));
     }
-    match part("decided_at") {
-        at if at.is_empty() => say(&format!("  until {}", part("expires_at"))),
-        at => say(&format!("  {at} {} {}", part("decided_by"), part("decision_reason"))),
-    }
+    lines.push(match part("decided_at") {
+        at if at.is_empty() => format!("  until {}", part("expires_at")),
+        at => format!("  {at} {} {}", part("decided_by"), part("decision_reason")),
+    });
+    lines
 }
 
 impl Answer {

@@ -1,10 +1,16 @@
-//! `edictum-host demo`: recorded agent sessions, guarded now. The rules, the calls and what people answered are recorded
-//! (`examples/`); every decision is made by the engine while one looks on.
+//! `edictum-host demo`: a guard at work. The calls of its agents and what their tools returned are recorded (`examples/`);
+//! every decision is made by the engine while one looks on.
 //!
-//! [`recording`] reads a session, [`transcript`] shows calls, [`summary`] counts them.
+//! [`story`] is the whole of it, with a server, told by [`teller`]: [`place`] is the server and its operator, [`log`] shows
+//! the decision log. Three longer sessions are guarded by rules on disk: [`recording`] reads one, [`transcript`] shows calls,
+//! [`summary`] counts them.
 
+mod log;
+mod place;
 mod recording;
+mod story;
 mod summary;
+mod teller;
 mod transcript;
 
 use std::sync::Arc;
@@ -18,37 +24,56 @@ use serde_json::{Value, json};
 
 use self::recording::{Recorded, recorded};
 use self::summary::Tally;
+use self::teller::Teller;
 use self::transcript::Page;
 use super::{End, Trouble, outcome, say, start};
 
-/// Shows a guard at work on three recorded agent sessions
+/// Shows a guard at work, with all that belongs to it
 ///
-/// A coding agent adds a feature to a payment service, and an analyst's agent asks a health insurer's warehouse. A third
-/// agent ships a change under a workflow, and tries to cut corners. All do some things that they should not. What the tools returned and what people answered was recorded; the decisions are made
-/// now, by the rules in examples/rulesets. Nothing is run, and no file is read or written.
+/// The story (`server`) starts `edictum-host serve` in this process on a free port of this machine, signs and publishes rules,
+/// and connects a guard that verifies them. An agent works under these rules and a workflow: calls are allowed and blocked, a
+/// person is asked and answers, an output is redacted, the rules change meanwhile, stages are left, and in the end one sees the
+/// decision log of the server. All of it goes over sockets; data and server are gone afterwards.
+///
+/// The other three are longer sessions of agents, guarded by rules on disk: a coding agent adds a feature to a payment service,
+/// an analyst's agent asks a health insurer's warehouse, and a third one ships a change under a workflow, and tries to cut
+/// corners.
+///
+/// What agents want, and what tools returned, was recorded; the decisions are made now. No tool is run.
 #[derive(Args)]
 #[command(after_help = "\
 How to read it: a number and a decision for each call, and below it the rules that fired and why. `ask` goes to a person,
 `redact`, `suppress` and `warn` are about what the tool returned, `observe` is a rule on trial, which blocks nothing yet,
 `stage` a step of the session in its workflow.
 
-Exit code 0, whatever is blocked: that is what is to be seen.
+On a terminal the story takes about 20 s, to be read; elsewhere, with --json and with --at-once, it does not wait.
+
+Exit code 0, whatever is blocked: that is what is to be seen. 2 when something cannot be done, 130 after Ctrl-C.
 
 Examples:
   $ edictum-host demo
-  $ edictum-host demo data-agent
-  $ edictum-host demo --json | grep '\"action\":\"block\"'")]
+  $ edictum-host demo --stay                       # and then look at the page
+  $ edictum-host demo data-agent release-agent
+  $ edictum-host demo --json | jq -c 'select(.step == \"call\") | [.tool, .action, .reason]'")]
 pub struct Demo {
-    /// Only this session
-    session: Option<Name>,
-    /// Prints each call as a JSON object, and no summary
+    /// What is shown [default: server]
+    #[arg(value_name = "NAME")]
+    names: Vec<Name>,
+    /// Leaves server, page and guard of the story until Ctrl-C
+    #[arg(long)]
+    stay: bool,
+    /// Does not wait between the steps
+    #[arg(long)]
+    at_once: bool,
+    /// Prints each step or call as a JSON object, and nothing else
     #[arg(long)]
     json: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-#[expect(clippy::enum_variant_names, reason = "the names of the sessions, as one types them")]
 enum Name {
+    /// The story, with a server, a person and rules that change
+    Server,
     /// A coding agent in the repository of a payment service
     CodingAgent,
     /// An analyst's agent with a data warehouse
@@ -74,6 +99,9 @@ struct Scene {
 const CODING_RULES: (&str, &str) =
     ("examples/rulesets/coding-agent.yaml", include_str!("../../../examples/rulesets/coding-agent.yaml"));
 
+const SHIPPING: (&str, &str) =
+    ("examples/workflows/ship-a-change.yaml", include_str!("../../../examples/workflows/ship-a-change.yaml"));
+
 const SCENES: [Scene; 3] = [
     Scene {
         which: Name::CodingAgent,
@@ -98,10 +126,7 @@ const SCENES: [Scene; 3] = [
         name: "release-agent",
         title: "A coding agent in a workflow",
         ruleset: CODING_RULES,
-        workflow: Some((
-            "examples/workflows/ship-a-change.yaml",
-            include_str!("../../../examples/workflows/ship-a-change.yaml"),
-        )),
+        workflow: Some(SHIPPING),
         calls: include_str!("../../../examples/sessions/release-agent.jsonl"),
         cwd: "/home/dev/payments",
     },
@@ -112,16 +137,29 @@ const COUNTERS_EVERY: usize = 15;
 
 impl Demo {
     pub fn run(self) -> Result<End, Trouble> {
+        if self.stay && !self.shows(Name::Server) {
+            return Err(Trouble::Usage("--stay is for the story with the server".to_owned()));
+        }
         let host = start()?;
+        if self.shows(Name::Server) {
+            let end = story::play(&host, Teller::new(Page::new(), self.json, self.at_once), self.stay)?;
+            if end != End::Good {
+                return Ok(end);
+            }
+        }
         let page = Page::new();
         let mut tallies = Vec::new();
-        for scene in SCENES.iter().filter(|scene| self.session.is_none_or(|which| which == scene.which)) {
+        for scene in SCENES.iter().filter(|scene| self.shows(scene.which)) {
             tallies.push(self.play(&host, &page, scene)?);
         }
-        if !self.json {
+        if !self.json && !tallies.is_empty() {
             say(&summary::table(&page, &tallies))?;
         }
         Ok(End::Good)
+    }
+
+    fn shows(&self, name: Name) -> bool {
+        if self.names.is_empty() { name == Name::Server } else { self.names.contains(&name) }
     }
 
     fn play(&self, host: &Host, page: &Page, scene: &Scene) -> Result<Tally, Trouble> {
@@ -227,13 +265,8 @@ fn guard_one<'s>(guard: &Guard, number: usize, call: &'s Recorded<'s>) -> Result
 impl Guarded<'_> {
     /// Where the session stands in its workflow after the call; empty when it is completed.
     fn stage(&self) -> Option<String> {
-        #[derive(Deserialize)]
-        struct Workflow {
-            active_stage: String,
-        }
         let after = self.end.as_ref().and_then(|(conclusion, _)| conclusion.detail("workflow"));
-        let workflow: Workflow = serde_json::from_str(after.or(self.decision.detail("workflow"))?).ok()?;
-        Some(workflow.active_stage)
+        active(after.or(self.decision.detail("workflow")))
     }
 
     fn as_json(&self, session: &str) -> Value {
@@ -248,6 +281,16 @@ impl Guarded<'_> {
         }
         line.into()
     }
+}
+
+/// The stage that a detail of a decision or an end says the session is in.
+fn active(workflow: Option<&str>) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Workflow {
+        active_stage: String,
+    }
+    let workflow: Workflow = serde_json::from_str(workflow?).ok()?;
+    Some(workflow.active_stage)
 }
 
 fn counters(guard: &Guard) -> Result<Counters, Trouble> {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use clap::Args;
-use edictum_host::store::{MemoryStore, SqliteStore, Store};
+use edictum_host::store::{MemoryStore, RedisStore, SqliteStore, Store, is_address};
 use edictum_host::{Action, CallRequest, Conclusion, Decision, EventSink, Guard, ToolOutcome};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -44,8 +44,8 @@ pub struct Run {
     /// The session of calls that name none
     #[arg(long, default_value = "default")]
     session: String,
-    /// Where sessions and open calls are kept: a folder, or `memory` [default: ~/.local/state/edictum]
-    #[arg(long, value_name = "FOLDER")]
+    /// Where sessions and open calls are kept: a folder, `memory`, or `redis://HOST` [default: ~/.local/state/edictum]
+    #[arg(long, value_name = "STORE")]
     store: Option<PathBuf>,
     /// Appends the decision log to this file, one event a line
     #[arg(long, value_name = "FILE")]
@@ -103,6 +103,9 @@ impl Run {
     fn store(&self) -> Result<Arc<dyn Store>, Trouble> {
         let folder = match &self.store {
             Some(named) if named.as_os_str() == "memory" => return Ok(Arc::new(MemoryStore::new())),
+            Some(named) if let Some(address) = named.to_str().filter(|named| is_address(named)) => {
+                return Ok(Arc::new(RedisStore::open(address).map_err(edictum_host::Error::from)?));
+            }
             Some(folder) => folder.clone(),
             None => default_folder()?,
         };

@@ -226,21 +226,21 @@ fn key_json(key: &NewKey) -> Value {
 
 /// What ends a server in order.
 #[cfg(unix)]
-struct Signals {
+pub struct Signals {
     terminate: tokio::signal::unix::Signal,
     interrupt: tokio::signal::unix::Signal,
 }
 
 #[cfg(unix)]
 impl Signals {
-    fn new() -> Result<Self, Trouble> {
+    pub fn new() -> Result<Self, Trouble> {
         use tokio::signal::unix::{SignalKind, signal};
 
         let heard = |kind| signal(kind).map_err(Trouble::io("signals cannot be heard"));
         Ok(Self { terminate: heard(SignalKind::terminate())?, interrupt: heard(SignalKind::interrupt())? })
     }
 
-    async fn wait(&mut self) {
+    pub async fn wait(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
@@ -248,16 +248,17 @@ impl Signals {
     }
 }
 
+/// What ends a server in order.
 #[cfg(not(unix))]
-struct Signals;
+pub struct Signals;
 
 #[cfg(not(unix))]
 impl Signals {
-    fn new() -> Result<Self, Trouble> {
+    pub fn new() -> Result<Self, Trouble> {
         Ok(Self)
     }
 
-    async fn wait(&mut self) {
+    pub async fn wait(&mut self) {
         let _heard = tokio::signal::ctrl_c().await;
     }
 }

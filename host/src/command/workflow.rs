@@ -10,7 +10,7 @@ mod text;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
-use edictum_host::store::SqliteStore;
+use edictum_host::store::{RedisStore, SqliteStore, is_address};
 use edictum_host::{Document, Error};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -54,8 +54,8 @@ struct Show {
     /// The session to mark
     #[arg(long)]
     session: Option<String>,
-    /// Where sessions are kept [default: ~/.local/state/edictum]
-    #[arg(long, value_name = "FOLDER", requires = "session")]
+    /// Where sessions are kept: a folder, or `redis://HOST` [default: ~/.local/state/edictum]
+    #[arg(long, value_name = "STORE", requires = "session")]
     store: Option<PathBuf>,
     /// Prints the stages and the session's state as JSON
     #[arg(long, conflicts_with = "format")]
@@ -128,11 +128,15 @@ impl Show {
     /// The session's state as it is stored.
     fn state(&self, key: &str) -> Result<Option<String>, Trouble> {
         let Some(session) = &self.session else { return Ok(None) };
+        let key = key.replace("{session}", session);
         let folder = match &self.store {
+            Some(named) if let Some(address) = named.to_str().filter(|named| is_address(named)) => {
+                let store = RedisStore::open(address).map_err(Error::from)?;
+                return Ok(store.peek(session, &key).map_err(Error::from)?);
+            }
             Some(folder) => folder.clone(),
             None => default_folder()?,
         };
-        let key = key.replace("{session}", session);
         Ok(SqliteStore::peek(&folder, session, &key).map_err(Error::from)?)
     }
 }

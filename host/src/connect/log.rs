@@ -5,11 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Server;
-use crate::clock::Timestamp;
 use crate::error::Error;
 use crate::host::Host;
-use crate::lanes::{ConnectOptions, DecisionLog, Pending};
-use crate::outbox::{Deliver, Delivered, Delivery, Health, Outbox};
+use crate::lanes::{ConnectOptions, DecisionLog};
+use crate::outbox::{Delivery, Health, Outbox};
 
 /// Delivery of the log of one server, as long as a guard has it.
 pub(crate) struct Log {
@@ -31,7 +30,7 @@ impl Log {
         options: &str,
     ) -> Result<Arc<Self>, Error> {
         let lane = server.lane();
-        let deliver = ToServer(DecisionLog::open(host.lanes(), endpoint, options).await?);
+        let deliver = DecisionLog::open(host.lanes(), endpoint, options).await?;
         let delivery = outbox.deliver(&lane, deliver, &host.inner.clock, host.runtime());
         Ok(Arc::new(Self { outbox: outbox.clone(), lane, _delivery: delivery }))
     }
@@ -54,22 +53,5 @@ impl Log {
         let (outbox, lane) = (self.outbox.clone(), self.lane.clone());
         let flushed = host.runtime().spawn(async move { outbox.flush(&lane, within).await.events });
         flushed.await.unwrap_or_else(|_| self.health().unsent.events)
-    }
-}
-
-struct ToServer(DecisionLog);
-
-impl Deliver for ToServer {
-    async fn deliver(&mut self, entries: &[Pending], flush: bool, now: Timestamp) -> Result<Delivered, String> {
-        let delivery = self.0.deliver(entries.to_vec(), flush, now).await.map_err(|error| error.to_string())?;
-        for notice in &delivery.notices {
-            super::notice(notice);
-        }
-        Ok(Delivered {
-            settled_through: delivery.settled_through,
-            dead: delivery.dead,
-            next: delivery.next,
-            failure: delivery.failure.map(|failure| failure.message),
-        })
     }
 }

@@ -8,7 +8,7 @@ use super::protocol::{Finding, Refusal, Request, json as text};
 use super::session::Session;
 
 /// The optional parts of the protocol that this host has.
-const CAPABILITIES: &[&str] = &["open_server", "path", "plugins", "workflow"];
+const CAPABILITIES: &[&str] = &["open_server", "path", "plugins", "redis", "workflow"];
 
 pub(super) fn hello() -> Result<String, Refusal> {
     Ok(json!({

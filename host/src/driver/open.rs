@@ -13,7 +13,7 @@ use super::session::{Open, Session, event_buffer};
 use crate::error::Error;
 use crate::guard::{Guard, GuardBuilder, Ruleset};
 use crate::plugin::{Plugin, PluginSettings};
-use crate::store::{MemoryStore, Store};
+use crate::store::{MemoryStore, Store, is_address};
 
 /// A ruleset on the wire.
 #[derive(Deserialize)]
@@ -127,7 +127,7 @@ fn ruleset(document: Document) -> Ruleset {
     Ruleset { name: document.name, text: document.yaml, signature: document.signature }
 }
 
-/// `"memory"`, `{"path": folder}`, or an address.
+/// `"memory"`, `{"path": folder}`, or the address of a Redis server.
 pub(super) async fn store(
     session: &Session,
     choice: Option<&Value>,
@@ -141,7 +141,13 @@ pub(super) async fn store(
     let folder = match choice {
         None | Some(Value::Null) => return Ok(Arc::new(MemoryStore::new())),
         Some(Value::String(name)) if name == "memory" => return Ok(Arc::new(MemoryStore::new())),
-        Some(Value::String(_)) => return Err(Refusal::unsupported("this host has stores in memory and in a folder")),
+        Some(Value::String(address)) if is_address(address) => {
+            return session.redis(address).map_err(|error| Error::from(error).into());
+        }
+        Some(Value::String(_)) => {
+            let message = "this host has stores in memory, in a folder and on a Redis server";
+            return Err(Refusal::unsupported(message));
+        }
         Some(object) => OnDisk::deserialize(object).map_err(|error| Refusal::bad_request(format!("store: {error}")))?,
     };
     if folder.path.as_os_str().is_empty() {

@@ -1,6 +1,7 @@
 //! `open_server`, `health`, `flush`: guards whose rules, sessions, approvals and log are on edictum-api.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use super::protocol::{Refusal, Request, json as text};
 use super::session::{Open, Session, event_buffer};
 use crate::connect::{Backend, ServerOptions};
 use crate::guard::GuardBuilder;
+use crate::outbox::Outbox;
 
 /// How long a `flush` takes at most, unless it says otherwise.
 const FLUSH: Duration = Duration::from_secs(10);
@@ -50,6 +52,7 @@ struct Fields<'l> {
     plugins: Option<Vec<&'l RawValue>>,
     options: Option<Map<String, Value>>,
     compat: Option<Value>,
+    timeout_ms: Option<u64>,
 }
 
 #[derive(Clone, Copy, Default, Deserialize)]
@@ -86,6 +89,7 @@ impl Fields<'_> {
         server.allow_insecure = self.allow_insecure;
         server.verify_signatures = self.verify_signatures;
         server.signing_public_keys = std::mem::take(&mut self.signing_public_keys);
+        server.timeout_ms = self.timeout_ms;
         server.workflow_content = self.workflow.take();
         server.workflow_exec_evaluator_enabled = self.exec_enabled;
         server.storage_backend = match &self.store {
@@ -130,9 +134,10 @@ pub(super) async fn make(
         .guard(&fields.guard)
         .options(&Value::Object(options.clone()).to_string())
         .sink(Arc::clone(&events) as Arc<_>);
-    let server = fields.server();
+    let mut server = fields.server();
     if server.storage_backend == Backend::Host {
         builder = builder.store(store(session, fields.store.as_ref(), &options).await?);
+        server.outbox = outbox(session, fields.store.as_ref())?;
     }
     for plugin in plugins {
         builder = builder.plugin(plugin);
@@ -142,6 +147,12 @@ pub(super) async fn make(
     let opened = json!({ "policy_version": health.policy_version, "bundle_name": health.bundle_name });
     let name = health.bundle_name.unwrap_or_else(|| "rules".to_owned());
     Ok((opened.to_string(), Open::new(guard, events, &name)))
+}
+
+/// Beside the store, where it is in a folder.
+fn outbox(session: &Session, store: Option<&Value>) -> Result<Option<Outbox>, Refusal> {
+    let folder = store.and_then(|store| store.get("path")).and_then(Value::as_str);
+    folder.map(|folder| session.outbox(Path::new(folder))).transpose()
 }
 
 pub(super) async fn health(session: &Session, request: &Request) -> Result<String, Refusal> {

@@ -12,7 +12,8 @@ use super::protocol::{Refusal, Request};
 use crate::events::EventBuffer;
 use crate::guard::Guard;
 use crate::host::Host;
-use crate::store::{SqliteStore, Store, StoreError};
+use crate::outbox::{self, Outbox};
+use crate::store::{RedisStore, SqliteStore, Store, StoreError};
 
 /// Bytes of events that wait to be asked for, for each guard. Older ones give way to a gap record.
 const MAX_EVENT_BYTES: usize = 64 << 20;
@@ -21,6 +22,9 @@ pub(super) struct Session {
     pub host: Host,
     guards: Mutex<HashMap<String, Open>>,
     stores: Mutex<HashMap<PathBuf, Weak<SqliteStore>>>,
+    outboxes: Mutex<HashMap<PathBuf, Outbox>>,
+    /// By address.
+    servers: Mutex<HashMap<String, Weak<RedisStore>>>,
     lanes: Lanes,
 }
 
@@ -61,7 +65,14 @@ pub(super) fn event_buffer() -> Arc<EventBuffer> {
 
 impl Session {
     pub fn new(host: Host) -> Self {
-        Self { host, guards: Mutex::default(), stores: Mutex::default(), lanes: Lanes::default() }
+        Self {
+            host,
+            guards: Mutex::default(),
+            stores: Mutex::default(),
+            outboxes: Mutex::default(),
+            servers: Mutex::default(),
+            lanes: Lanes::default(),
+        }
     }
 
     /// The guard of this name.
@@ -111,6 +122,40 @@ impl Session {
         let store = Arc::new(SqliteStore::open(folder, durable)?);
         stores.insert(folder.canonicalize().unwrap_or(path), Arc::downgrade(&store));
         Ok(store)
+    }
+
+    /// Guards of one folder share one outbox, too.
+    pub fn outbox(&self, folder: &Path) -> Result<Outbox, Refusal> {
+        let mut outboxes = self.outboxes.lock().unwrap_or_else(PoisonError::into_inner);
+        let path = folder.canonicalize().unwrap_or_else(|_| folder.to_path_buf());
+        if let Some(outbox) = outboxes.get(&path) {
+            return Ok(outbox.clone());
+        }
+        let outbox = Outbox::open(&path.join(outbox::FILE_NAME))
+            .map_err(|error| Refusal::new("unavailable", error.to_string()))?;
+        outboxes.insert(path, outbox.clone());
+        Ok(outbox)
+    }
+
+    /// Guards of one Redis server share its connections.
+    pub fn redis(&self, address: &str) -> Result<Arc<dyn Store>, StoreError> {
+        let known = |stores: &mut HashMap<String, Weak<RedisStore>>| {
+            stores.retain(|_, store| store.strong_count() > 0);
+            stores.get(address).and_then(Weak::upgrade)
+        };
+        if let Some(store) = known(&mut self.servers()) {
+            return Ok(store);
+        }
+        // Not under the lock: a server may take its time.
+        let opened = Arc::new(RedisStore::open(address)?);
+        let mut servers = self.servers();
+        let store = known(&mut servers).unwrap_or(opened);
+        servers.insert(address.to_owned(), Arc::downgrade(&store));
+        Ok(store)
+    }
+
+    fn servers(&self) -> MutexGuard<'_, HashMap<String, Weak<RedisStore>>> {
+        self.servers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The place of a request in the order of its session.

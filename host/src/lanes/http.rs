@@ -37,11 +37,16 @@ const CONNECT: Duration = Duration::from_secs(10);
 /// Longest time for all of a request, whatever a lane asks for.
 const LONGEST: Duration = Duration::from_secs(600);
 
-/// Most bytes of a body; the component reads no more than 10 MiB.
-const MAX_BODY: usize = 10 << 20;
+/// The component's own deadline comes first, as long as it works: it knows what it means.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// Most bytes of a body. The component's own bound, 10 MiB, comes first.
+const MAX_BODY: usize = 11 << 20;
 
 /// Most bytes of the head of an answer.
 const MAX_HEAD: usize = 128 << 10;
+
+pub(super) use self::fault::code as error_code;
 
 type Pool = Client<HttpsConnector<HttpConnector>, WasiBody>;
 
@@ -128,7 +133,7 @@ impl WasiHttpHooks for Gate {
     ) -> Box<dyn Future<Output = Result<(Response<WasiBody>, Over), Error>> + Send> {
         let own = Origin::of(request.uri()).filter(|to| self.origin.as_ref() == Some(to)).is_some();
         let client = self.client.clone();
-        let time = options.and_then(|options| options.first_byte_timeout).unwrap_or(LONGEST).min(LONGEST);
+        let time = options.and_then(|options| options.first_byte_timeout).unwrap_or(LONGEST).min(LONGEST) + GRACE;
         let deadline = Instant::now() + time;
         Box::new(async move {
             if !own {

@@ -5,13 +5,14 @@
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use wasmtime::component::{Linker, ResourceAny, ResourceTable};
+use wasmtime::component::{Linker, Resource, ResourceAny, ResourceTable};
 use wasmtime::{Engine, Store, StoreContextMut, Trap, UpdateDeadline};
+use wasmtime_wasi::p2::bindings::io::error::Error as IoError;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use super::bindings::{self, LanesPre, api};
-use super::http::Gate;
+use super::http::{self, Gate};
 use crate::bindings::decide::Fault;
 use crate::component::{self, ComponentSource};
 use crate::decider::{Abnormal, Bounds, Limits, TICK};
@@ -23,6 +24,13 @@ pub(super) fn load(engine: &Engine, source: &ComponentSource) -> Result<LanesPre
     let component = component::compile(engine, "guard", source).map_err(component::broken)?;
     let mut linker = Linker::new(engine);
     wasmtime_wasi_http::p2::add_to_linker_async(&mut linker).map_err(fail)?;
+    // The one that is there knows no error of a body.
+    linker.allow_shadowing(true);
+    let error_code = |store: StoreContextMut<'_, State>, (error,): (Resource<IoError>,)| {
+        Ok((http::error_code(store.data().table.get(&error)?),))
+    };
+    let mut types = linker.instance("wasi:http/types@0.2.12").map_err(fail)?;
+    types.func_wrap("http-error-code", error_code).map_err(fail)?;
     let instance = linker.instantiate_pre(&component).map_err(fail)?;
     LanesPre::new(instance).map_err(fail)
 }

@@ -295,7 +295,6 @@ async fn hold(outbox: &Outbox, lane: &str, now: Timestamp) -> Result<Option<Time
     outbox.work(lane, TransactionBehavior::Immediate, work).await
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "it maps errors")]
 fn text(error: OutboxError) -> String {
     error.to_string()
 }

@@ -51,6 +51,20 @@ fn sqlite_keeps_every_law() {
     });
 }
 
+#[test]
+fn redis_keeps_every_law() {
+    let Some(server) = redis::tests::Server::start() else { return };
+    every_law(|| Box::new(server.store()));
+}
+
+#[test]
+fn racing_connections_lose_nothing_on_one_server() {
+    let Some(server) = redis::tests::Server::start() else { return };
+    let store = server.store();
+    let stores: Vec<_> = (0..4).map(|_| Arc::new(server.beside(&store)) as Arc<dyn Store>).collect();
+    race(&stores);
+}
+
 fn visit(session: &str, now: Timestamp) -> Visit<'_> {
     Visit { session, now, expires: now + HOUR }
 }

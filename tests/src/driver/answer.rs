@@ -109,7 +109,7 @@ impl Answer {
 }
 
 /// JSON text as a value. A number beyond every float becomes its text: all the rest of the answer can still be compared.
-fn as_value(json: &str) -> Value {
+pub fn as_value(json: &str) -> Value {
     if let Ok(value) = serde_json::from_str(json) {
         return value;
     }

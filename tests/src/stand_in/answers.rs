@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::state::{Asked, State};
+use crate::driver::as_value;
 use crate::fault_server::{self, Act, Feed, Received};
 
 /// The head of a stream: what follows are its bytes, until it is closed.
@@ -23,7 +24,7 @@ impl State {
         let Some(path) = path.strip_prefix("/v1/") else { return not_found() };
         let words: Vec<String> = path.split('/').map(decoded).collect();
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
+        let body = as_value(&request.text());
         match (request.method.as_str(), &*words) {
             ("GET", ["rulesets", name, "current"]) => match self.rulesets.get(*name) {
                 Some(published) => answer(200, &Value::Object(published.body.clone())),

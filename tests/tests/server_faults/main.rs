@@ -4,5 +4,10 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test may fail")]
 
+mod approvals;
+mod log;
 mod place;
+mod rulesets;
+mod sessions;
+mod stream;
 mod transport;

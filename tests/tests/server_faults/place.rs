@@ -77,8 +77,11 @@ impl Place {
         fields
     }
 
+    /// Opens one while other requests go on.
     pub fn opening(&self, more: Value) -> Pending {
-        self.driver().send("open_server", self.fields(more))
+        let mut fields = self.fields(more);
+        fields["parallel"] = true.into();
+        self.driver().send("open_server", fields)
     }
 
     pub fn opened(&self, pending: &Pending) -> Answer {
@@ -147,7 +150,7 @@ impl Place {
     }
 
     pub fn flush(&self) -> u64 {
-        let left = self.driver().ask("flush", json!({"guard": self.guard, "timeout_ms": 5000})).unwrap();
+        let left = self.driver().ask("flush", json!({"guard": self.guard, "timeout_ms": 25_000})).unwrap();
         left["unsent_events"].as_u64().unwrap()
     }
 

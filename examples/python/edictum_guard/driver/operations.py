@@ -49,9 +49,7 @@ class Later:
 def _hello(_: Session, __: Request) -> str:
     from .. import __version__
 
-    return raw.printed(
-        {"protocol": PROTOCOL, "host": "python", "version": __version__, "capabilities": CAPABILITIES}
-    )
+    return raw.printed({"protocol": PROTOCOL, "host": "python", "version": __version__, "capabilities": CAPABILITIES})
 
 
 def _check(session: Session, request: Request) -> str:
@@ -291,4 +289,3 @@ OPERATIONS: dict[str, Callable[[Session, Request], str | Later]] = {
     "health": server.health,
     "flush": server.flush,
 }
-

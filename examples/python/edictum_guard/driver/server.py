@@ -109,4 +109,3 @@ def _done(session: Session, work: Coroutine[Any, Any, Any]) -> Any:
 
 def _refusal(error: EdictumServerError) -> Refusal:
     return Refusal(error.code, str(error))
-

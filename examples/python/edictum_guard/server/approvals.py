@@ -52,6 +52,7 @@ class ApprovalQueue:
         self._commands: queue.SimpleQueue[Callable[[_Work], None]] = queue.SimpleQueue()
         self._started = threading.Lock()
         self._running = False
+        self._ended = threading.Event()
 
     def submit(self, request: Request) -> None:
         """Asks. A second time changes nothing."""
@@ -65,13 +66,20 @@ class ApprovalQueue:
         """Nobody waits for this one any more."""
         self._tell(lambda work: work.forget(reference))
 
+    def close(self) -> None:
+        """Stops to look. What is asked stays on the server, for who asks again under the same reference."""
+        self._ended.set()
+        self._bell.ring()
+
     def _tell(self, command: Callable[[_Work], None]) -> None:
         self._commands.put(command)
         with self._started:
             if not self._running:
                 self._running = True
-                work = _Work(self.client, self._options, self._commands, self._bell)
-                threading.Thread(target=work.run, args=(weakref.ref(self),), name="edictum-approvals", daemon=True).start()
+                work = _Work(self.client, self._options, self._commands, self._bell, self._ended)
+                threading.Thread(
+                    target=work.run, args=(weakref.ref(self),), name="edictum-approvals", daemon=True
+                ).start()
         self._bell.ring()
 
     def __del__(self) -> None:
@@ -85,16 +93,18 @@ class _Work:
         options: dict[str, Any],
         commands: queue.SimpleQueue[Callable[[_Work], None]],
         bell: Bell,
+        ended: threading.Event,
     ) -> None:
         self._client = client
         self._options = options
         self._commands = commands
         self._bell = bell
+        self._ended = ended
         self._lane: Lane | None = None
         self._requests: dict[str, Request] = {}
 
     def run(self, owner: weakref.ref[ApprovalQueue]) -> None:
-        while owner() is not None:
+        while owner() is not None and not self._ended.is_set():
             following: int | None = None
             try:
                 while not self._commands.empty():
@@ -103,6 +113,9 @@ class _Work:
                     following = self._step()
             except EdictumError as error:
                 log.error("approvals cannot be looked after: %s", error)
+                following = self._now() + _RETRY_MS
+            except Exception:
+                log.exception("approvals cannot be looked after")
                 following = self._now() + _RETRY_MS
             self._bell.sleep_until(following)
 
@@ -125,7 +138,7 @@ class _Work:
                 _told(request.created, getattr(each, "approval-id"), each.memory)
         for each in step.settled:
             request = self._requests.pop(each.reference, None)
-            if request is not None:
+            if request is not None and not self._ended.is_set():
                 _told(request.settled, json.loads(each.outcome), each.at)
         following: int | None = step.next
         return following

@@ -88,9 +88,7 @@ class EdictumServerClient:
         with self._lock:
             self._idle.clear()
 
-    async def _request(
-        self, method: str, path: str, query: list[tuple[str, str]], body: str | None
-    ) -> dict[str, Any]:
+    async def _request(self, method: str, path: str, query: list[tuple[str, str]], body: str | None) -> dict[str, Any]:
         return await self.host.loop.thread(lambda: self._carry_out(method, path, query, body))
 
     def _carry_out(self, method: str, path: str, query: list[tuple[str, str]], body: str | None) -> dict[str, Any]:

@@ -48,7 +48,8 @@ class Asker:
             store.remember(_APPROVALS, reference, memory)
 
         def settled(outcome: dict[str, Any], at: int) -> None:
-            store.remember(_APPROVALS, reference, None)
+            if not core.closed:
+                store.remember(_APPROVALS, reference, None)
             core.host.threads.start(lambda: _settle(core, call_id, outcome, at))
 
         self._queue.submit(Request(reference, approval, store.memory(_APPROVALS, reference), created, settled))
@@ -119,6 +120,8 @@ class ServerConnection:
     async def close(self) -> int:
         """Ends it; events that wait are sent. Gives the number of those that could not be."""
         self._source.close()
+        if self._queue is not None:
+            self._queue.close()
         if self.sink is None:
             return 0
         await self.sink.close()
@@ -166,6 +169,8 @@ def _settle(core: Core, call_id: str, outcome: dict[str, Any], at: int) -> None:
     from ..waits import done
 
     waits: Waits = core.host.here
+    if core.closed:
+        return
     try:
         done(settle_now(core, waits, call_id, outcome, at))
     except (NotFoundError, ConflictError):

@@ -16,7 +16,7 @@ from wasmtime import Store, WasiConfig, WasmtimeError
 from wasmtime.component import Func, Linker, Record, ResourceAny
 
 from ..component import TICK
-from ..decider import Code, typed
+from ..decider import Abnormal, Code, typed
 from ..errors import EngineError
 from ..host import Host
 from .errors import EdictumServerError
@@ -87,7 +87,7 @@ class Lane:
             self._instance = None
             try:
                 result = instance.call(name, *arguments)
-            except WasmtimeError as error:
+            except (WasmtimeError, Abnormal) as error:
                 raise EngineError(f"a call of edictum-api ended abnormally: {error}") from error
             self._instance = instance
             return result
@@ -117,7 +117,7 @@ class _Instance:
                 self._name, own, further = wanted
                 name = f"[static]{self._name}.open"
                 self._resource = self._opened(name, self._endpoint, json.dumps(own), *further)
-        except WasmtimeError as error:
+        except (WasmtimeError, Abnormal) as error:
             raise EngineError(f"no instance can be made: {error}") from error
 
     def call(self, name: str, *arguments: Any) -> Any:

@@ -106,7 +106,12 @@ class ServerAuditSink:
 
     def _run(self) -> None:
         while not self._closed:
-            self._bell.sleep_until(self._deliver(flush=False) if self._outbox.unsent() else None)
+            try:
+                following = self._deliver(flush=False) if self._outbox.unsent() else None
+            except Exception as error:
+                log.exception("the decision log cannot be delivered")
+                following = self._troubled(type(error).__name__)
+            self._bell.sleep_until(following)
 
     def _deliver(self, *, flush: bool) -> int | None:
         """One batch at most. When to go on: at once, then, or (none) when something new has come."""

@@ -9,6 +9,7 @@ import sqlite3
 import threading
 from collections import deque
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
@@ -72,7 +73,7 @@ class MemoryOutbox:
         """See `Outbox`."""
         with self._lock:
             entries = [Entry(self._gap[2], self._gap)] if self._gap else []
-            return entries + [event for _, event in zip(range(limit), self._events)]
+            return entries + list(islice(self._events, limit))
 
     def settle(self, through: int, dead: list[int]) -> None:
         """See `Outbox`."""

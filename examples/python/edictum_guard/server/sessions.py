@@ -39,7 +39,7 @@ class ServerBackend:
     async def batch_get(self, keys: Sequence[str]) -> dict[str, str | None]:
         """Several values at once. They should be of one session."""
         outcomes = await self.perform_async([{"get": key} for key in keys])
-        return {key: _done(outcome).get("value") for key, outcome in zip(keys, outcomes)}
+        return {key: _done(outcome).get("value") for key, outcome in zip(keys, outcomes, strict=True)}
 
     async def set(self, key: str, value: str) -> None:
         """Writes a value."""
@@ -70,7 +70,7 @@ class ServerBackend:
             submitted = [_typed(operation) for _, operation in left]
             (performed,) = lane.call("perform", [submitted], attempt, clock.now())
             again, put_off = 0, []
-            for (place, operation), done in zip(left, performed):
+            for (place, operation), done in zip(left, performed, strict=True):
                 # Of the two cases one is a time and the other an outcome with its own name.
                 if isinstance(done, int):
                     again = max(again, done)

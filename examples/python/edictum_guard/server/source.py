@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..decider import record
-from ..errors import EdictumError
+from ..errors import EdictumError, EngineError
 from .client import EdictumServerClient
 from .errors import EdictumServerError
 from .lane import Lane
@@ -70,8 +70,9 @@ class RulesetSource:
         #: Of the stream; what an older one says counts for nothing.
         self._generation = 0
         self._closed = False
+        #: There are rules.
+        self._enforced = False
         self._refreshing: list[Future[str]] = []
-        #: The bell rings for both.
         self._lane: Lane | None = None
         self._thread = threading.Thread(target=self._run, name="edictum-rulesets", daemon=True)
 
@@ -105,12 +106,14 @@ class RulesetSource:
     def _run(self) -> None:
         try:
             while not self._closed:
-                self._bell.sleep_until(self._turn())
+                self._bell.sleep_until(self._turn_anyway())
         except EdictumServerError as error:
             self._fail(error)
         except Exception as error:
             log.exception("the source of rulesets has ended")
-            self._fail(EdictumServerError(0, f"the source of rulesets has ended ({type(error).__name__})", kind="internal"))
+            self._fail(
+                EdictumServerError(0, f"the source of rulesets has ended ({type(error).__name__})", kind="internal")
+            )
         finally:
             if self._stream is not None:
                 self._stream.close()
@@ -119,10 +122,7 @@ class RulesetSource:
         """One step, and when the next is due."""
         try:
             if self._lane is None:
-                recalled = self._watching.recall
-                self._lane = Lane(
-                    self._client.host, self._client.connect, lambda: ("ruleset-source", self._options, (recalled(),))
-                )
+                self._lane = self._opened()
             self._hear(self._lane)
             step = self._lane.call("step", self._now())
         except EdictumServerError:
@@ -133,6 +133,22 @@ class RulesetSource:
             self._watching.trouble(error)
             return self._now() + _RETRY_MS
         return self._take(self._lane, step)
+
+    def _turn_anyway(self) -> int | None:
+        """The same; once there are rules, nothing ends it."""
+        try:
+            return self._turn()
+        except Exception as error:
+            if not self._enforced:
+                raise
+            log.exception("a step of the source of rulesets failed")
+            self._end_stream()
+            self._watching.trouble(error if isinstance(error, EdictumError) else EngineError(type(error).__name__))
+            return self._now() + _RETRY_MS
+
+    def _opened(self) -> Lane:
+        recall, options = self._watching.recall, self._options
+        return Lane(self._client.host, self._client.connect, lambda: ("ruleset-source", options, (recall(),)))
 
     def _take(self, lane: Lane, step: Any) -> int | None:
         for notice in step.notices:
@@ -156,7 +172,9 @@ class RulesetSource:
         return following if self._events.empty() else self._now()
 
     def _apply(self, lane: Lane, found: Any) -> None:
-        release = Release(found.ruleset.name, found.ruleset.text, found.revision, found.version, getattr(found, "key-id"))
+        release = Release(
+            found.ruleset.name, found.ruleset.text, found.revision, found.version, getattr(found, "key-id")
+        )
         refreshing, self._refreshing = self._refreshing, []
         try:
             self._watching.apply(release)
@@ -167,6 +185,7 @@ class RulesetSource:
             for each in refreshing:
                 each.set_exception(error)
         else:
+            self._enforced = True
             lane.call("enforced", release.revision, self._now())
             for each in refreshing:
                 each.set_result(release.revision)
@@ -178,10 +197,7 @@ class RulesetSource:
                 self._refreshing.append(rest[0])
                 self._lane = None
                 self._end_stream()
-                recalled = self._watching.recall
-                self._lane = lane = Lane(
-                    self._client.host, self._client.connect, lambda: ("ruleset-source", self._options, (recalled(),))
-                )
+                self._lane = lane = self._opened()
             elif generation != self._generation:
                 continue
             elif what == "opened":
@@ -301,5 +317,3 @@ def source_options(
     if client.bundle_name is not None:
         options["bundle_name"] = client.bundle_name
     return options
-
-

@@ -22,7 +22,9 @@ Event = tuple[Any, ...]
 class Stream:
     """Reads until the server ends it, nothing came for too long, or it is closed."""
 
-    def __init__(self, url: str, headers: list[tuple[str, str]], idle_ms: int, origin: str, heard: Callable[[Event], None]) -> None:
+    def __init__(
+        self, url: str, headers: list[tuple[str, str]], idle_ms: int, origin: str, heard: Callable[[Event], None]
+    ) -> None:
         """Goes to the server of `origin` only. `heard` is called on another thread."""
         self._closed = threading.Event()
         self._connection: http.client.HTTPConnection | None = None

@@ -67,7 +67,7 @@ class MemoryBackend:
     async def batch_get(self, keys: Sequence[str]) -> dict[str, str | None]:
         """Several values at once."""
         outcomes = self.perform([{"get": key} for key in keys])
-        return {key: outcome["done"]["value"] for key, outcome in zip(keys, outcomes)}
+        return {key: outcome["done"]["value"] for key, outcome in zip(keys, outcomes, strict=True)}
 
 
 class BackendStore(MemoryStore):

@@ -76,7 +76,9 @@ class Store(ABC):
         """Reads an open call."""
 
     @abstractmethod
-    def claim(self, guard: str, call_id: str, now: int, until: int) -> tuple[OpenCall, int] | Literal["busy", "missing"]:
+    def claim(
+        self, guard: str, call_id: str, now: int, until: int
+    ) -> tuple[OpenCall, int] | Literal["busy", "missing"]:
         """Takes an open call for a step, so that of two who settle or finish it only one does. The number is the claim; it
         ends by itself at `until`, so that a process that dies loses nothing."""
 

@@ -105,7 +105,9 @@ class MemoryStore(Store):
             kept = self._calls.get((guard, call_id))
             return None if kept is None else kept.call
 
-    def claim(self, guard: str, call_id: str, now: int, until: int) -> tuple[OpenCall, int] | Literal["busy", "missing"]:
+    def claim(
+        self, guard: str, call_id: str, now: int, until: int
+    ) -> tuple[OpenCall, int] | Literal["busy", "missing"]:
         with self._lock:
             kept = self._calls.get((guard, call_id))
             if kept is None:

@@ -103,7 +103,9 @@ class SqliteStore(Store):
             if not self._one(open_calls, visit.session)[0]:
                 self._execute("DELETE FROM entry WHERE session = ?", visit.session)
         if expires is None or _worth_moving(expires, visit):
-            put_off = "INSERT INTO session VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET expires_ms = excluded.expires_ms"
+            put_off = (
+                "INSERT INTO session VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET expires_ms = excluded.expires_ms"
+            )
             self._execute(put_off, visit.session, _integer(visit.expires))
 
     def _expires(self, session: str) -> int | None:
@@ -185,7 +187,9 @@ class SqliteStore(Store):
         row = self._read(lambda: self._row(sql, guard, call_id))
         return row and OpenCall(*row)
 
-    def claim(self, guard: str, call_id: str, now: int, until: int) -> tuple[OpenCall, int] | Literal["busy", "missing"]:
+    def claim(
+        self, guard: str, call_id: str, now: int, until: int
+    ) -> tuple[OpenCall, int] | Literal["busy", "missing"]:
         def work() -> tuple[OpenCall, int] | Literal["busy", "missing"]:
             claim = self._next("claim")
             row = self._row(
@@ -221,9 +225,7 @@ class SqliteStore(Store):
         return self._write(lambda: self._execute(sql, guard, call_id, claim) == 1)
 
     def open_calls(self, guard: str | None, limit: int) -> list[OpenCall]:
-        sql = (
-            f"SELECT {_COLUMNS} FROM open_call WHERE ?1 IS NULL OR guard = ?1 ORDER BY deadline_ms, call_id LIMIT ?2"
-        )
+        sql = f"SELECT {_COLUMNS} FROM open_call WHERE ?1 IS NULL OR guard = ?1 ORDER BY deadline_ms, call_id LIMIT ?2"
         return [OpenCall(*row) for row in self._read(lambda: self._rows(sql, guard, limit))]
 
     def due(self, guard: str, now: int, limit: int) -> list[str]:
@@ -356,4 +358,3 @@ def _make_private(path: Path) -> None:
             os.fchmod(handle, 0o600)
     finally:
         os.close(handle)
-

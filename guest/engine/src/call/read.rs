@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use super::registry::SHELL_TOOL;
 use super::{Call, InvalidCall, MAX_CALL_BYTES, MAX_NAME, Principal, ToolRegistry};
 use crate::documents::ruleset::SideEffect;
-use crate::json::{Map, ReadError, Tape, Value};
+use crate::json::{Map, ReadError, Tape, Value, members};
 
 /// Agent of a call that names none (wire.md §2.4).
 const DEFAULT_AGENT: &str = "default";
@@ -51,6 +51,15 @@ pub fn read_text(text: &str) -> Result<Tape<'_>, InvalidCall> {
         return Err(text_error(ReadError::TooLong));
     }
     Tape::read(text).map_err(text_error)
+}
+
+/// What a call text says of whose call it is, when it cannot be read: the members that are the host's, and no others. So each
+/// event about it has its own id, its agent and its session. It never is a whole call: it has no tool.
+#[must_use]
+pub fn rest_of_text(text: &str) -> Option<Tape<'static>> {
+    let known = members::strings(text, &["call_id", "session_id", "parent_session_id", "agent_id"]);
+    let rest: Vec<String> = known.iter().map(|(name, raw)| format!("\"{name}\":{raw}")).collect();
+    Tape::read_owned(format!("{{{}}}", rest.join(","))).ok()
 }
 
 /// Why a text is not a call, as a block.

@@ -40,7 +40,10 @@ pub fn resume(rules: &Rules, text: &str, ticket: &str, answers: Vec<Answer>, now
 pub(super) fn decide(rules: &Rules, text: &str, mut ticket: Ticket, now: u64) -> Step<Decision> {
     let tape = match call::read_text(text) {
         Ok(tape) => tape,
-        Err(invalid) => return Step::Done(refused(rules, text, &Call::unreadable(), &invalid, false, now)),
+        Err(invalid) => {
+            let rest = call::rest_of_text(text);
+            return Step::Done(refused(rules, text, &rules.call_of(rest.as_ref()), &invalid, false, now));
+        }
     };
     let call = match Call::read(&tape, &rules.registry, Purpose::Execute) {
         Ok(call) => call,

@@ -58,7 +58,7 @@ pub(super) fn mixed_up(rules: &Rules, text: &str, error: TicketError, now: u64) 
 }
 
 fn blocked_text(rules: &Rules, text: &str, cause: Cause, ticket: Option<Ticket>, now: u64) -> Decision {
-    let tape = call::read_text(text).ok();
+    let tape = call::read_text(text).ok().or_else(|| call::rest_of_text(text));
     let call = rules.call_of(tape.as_ref());
     let known = ticket.as_ref().map(|ticket| Known::of(&ticket.facts)).unwrap_or_default();
     blocked(rules, text, known.subject(rules, &call), cause, ticket, now)
@@ -124,7 +124,7 @@ pub fn fault_finish(rules: &Rules, text: &str, ticket: &str, fault: Fault, now: 
 
 /// The end of a call whose output could not be checked: suppressed, unless the guard only observes.
 pub(super) fn conclusion(rules: &Rules, text: &str, ticket: Option<Ticket>, error: &str, now: u64) -> Conclusion {
-    let tape = call::read_text(text).ok();
+    let tape = call::read_text(text).ok().or_else(|| call::rest_of_text(text));
     let call = rules.call_of(tape.as_ref());
     let known = ticket.as_ref().map(|ticket| Known::of(&ticket.facts)).unwrap_or_default();
     let counters = ticket.as_ref().and_then(|ticket| ticket.facts.counters).unwrap_or_default();

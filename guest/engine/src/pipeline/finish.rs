@@ -53,7 +53,7 @@ pub fn resume(
 fn conclude(rules: &Rules, text: &str, mut ticket: Ticket, outcome: &ToolOutcome, now: u64) -> Step<Conclusion> {
     let failed = |ticket, error: &str| Step::Done(fault::conclusion(rules, text, Some(ticket), error, now));
     ticket.facts.stamp(now);
-    let tape = call::read_text(text).ok();
+    let tape = call::read_text(text).ok().or_else(|| call::rest_of_text(text));
     let whole = tape.as_ref().and_then(|tape| Call::read(tape, &rules.registry, Purpose::Execute).ok());
     let Some(call) = whole else {
         if ticket.unjudged {

@@ -58,7 +58,7 @@ fn refused(
     timed_out: bool,
     now: u64,
 ) -> Decision {
-    let tape = call::read_text(text).ok();
+    let tape = call::read_text(text).ok().or_else(|| call::rest_of_text(text));
     let call = rules.call_of(tape.as_ref());
     let known = Known::of(&ticket.facts);
     let subject = known.subject(rules, &call);

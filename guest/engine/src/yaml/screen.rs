@@ -41,6 +41,8 @@ fn directive(text: &str, findings: &mut Findings) -> bool {
     found
 }
 
+/// What is behind a ` #` counts as a comment, in quotes too: there such a character can be written as an escape, and a
+/// comment that only some readers end must not be missed.
 fn characters(text: &str, findings: &mut Findings) -> bool {
     let mut named = 0;
     let (mut line, mut column) = (1, 1);

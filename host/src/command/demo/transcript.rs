@@ -52,6 +52,15 @@ impl Page {
         Self { width }
     }
 
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
+    /// Something that happened beside the calls: a word, and a text on as many lines as it takes.
+    pub fn step(&self, word: &str, text: &str) -> String {
+        self.block(word, STAGE, text)
+    }
+
     /// A line across, with a title.
     pub fn heading(&self, title: &str) -> String {
         let rest = "─".repeat(self.width.saturating_sub(display_width(title) + 4));
@@ -75,30 +84,43 @@ impl Page {
 
     /// A call and what came of it.
     pub fn call(&self, guarded: &Guarded<'_>, usual: Option<&Principal>, stage: Option<&str>) -> String {
-        let mut lines = Vec::new();
         let first = guarded.asked.as_ref().unwrap_or(&guarded.decision);
-        lines.push(self.head(guarded, first, usual));
+        let mut lines = vec![self.begun(guarded.number, guarded.call, first, usual)];
+        lines.extend(self.ended(guarded, stage));
+        lines.join("\n")
+    }
+
+    /// A call and the first decision about it.
+    pub fn begun(&self, number: usize, call: &Recorded<'_>, first: &Decision, usual: Option<&Principal>) -> String {
+        let mut lines = vec![self.head(number, call, first, usual)];
         self.reasons(first, &mut lines);
+        lines.join("\n")
+    }
+
+    /// What came of it after that.
+    pub fn ended(&self, guarded: &Guarded<'_>, stage: Option<&str>) -> Vec<String> {
+        let mut lines = Vec::new();
         if guarded.asked.is_some() {
             lines.push(self.answered(guarded));
         }
         self.after(guarded, &mut lines);
-        if let (Some(before), Some(after)) = (stage, guarded.stage())
-            && before != after
-        {
-            lines.push(self.aside("stage", STAGE, &format!("{before} → {after}")));
-        }
-        lines.join("\n")
+        lines.extend(self.moved(stage, guarded.stage().as_deref()));
+        lines
     }
 
-    fn head(&self, guarded: &Guarded<'_>, first: &Decision, usual: Option<&Principal>) -> String {
-        let tool = guarded.call.tool();
-        let who = guarded.call.principal().filter(|principal| Some(principal) != usual);
+    /// The session has come to another stage of its workflow.
+    pub fn moved(&self, before: Option<&str>, after: Option<&str>) -> Option<String> {
+        let (before, after) = before.zip(after).filter(|(before, after)| before != after)?;
+        Some(self.aside("stage", STAGE, &format!("{before} → {after}")))
+    }
+
+    fn head(&self, number: usize, call: &Recorded<'_>, first: &Decision, usual: Option<&Principal>) -> String {
+        let tool = call.tool();
+        let who = call.principal().filter(|principal| Some(principal) != usual);
         let who = who.map(|principal| format!("  (for {})", person(&principal))).unwrap_or_default();
         let room = self.width.saturating_sub(INDENT + display_width(&tool) + 2 + display_width(&who));
-        let arguments = cut(&guarded.call.arguments(), room);
+        let arguments = cut(&call.arguments(), room);
         let (word, style) = spelled(first.action);
-        let number = guarded.number;
         let head = format!("{FAINT}{number:>3}{FAINT:#}  {style}{word:<8}{style:#}  {STRONG}{tool}{STRONG:#}");
         if arguments.is_empty() { head + &who } else { format!("{head}  {arguments}{who}") }
     }
@@ -223,7 +245,7 @@ fn wrap(text: &str, width: usize) -> Vec<std::borrow::Cow<'_, str>> {
 }
 
 /// No wider than `room` columns.
-fn cut(text: &str, room: usize) -> String {
+pub fn cut(text: &str, room: usize) -> String {
     if display_width(text) <= room {
         return text.to_owned();
     }

@@ -29,7 +29,6 @@ pub struct New {
 
 /// The worlds of `wit/plugin`.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-#[expect(clippy::enum_variant_names, reason = "the names of the worlds")]
 enum World {
     /// Operators of rules
     OperatorPlugin,

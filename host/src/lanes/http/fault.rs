@@ -6,6 +6,7 @@ use std::io::{self, ErrorKind};
 
 use hyper_util::client::legacy;
 use wasmtime_wasi_http::Error;
+use wasmtime_wasi_http::p2::bindings::http::types::ErrorCode;
 
 /// Of a request that got no answer.
 pub(super) fn of_request(error: &legacy::Error) -> Error {
@@ -56,6 +57,17 @@ pub(super) fn of_body(error: &hyper::Error) -> Error {
         Some(ErrorKind::UnexpectedEof) => Error::HttpResponseIncomplete,
         _ => of_answer(error),
     }
+}
+
+/// Why the bytes of a body do not come, when it is an error of ours ([`of_body`], and bounds).
+pub fn code(error: &wasmtime::Error) -> Option<ErrorCode> {
+    Some(match error.downcast_ref::<Error>()? {
+        Error::HttpResponseIncomplete => ErrorCode::HttpResponseIncomplete,
+        Error::HttpResponseBodySize(size) => ErrorCode::HttpResponseBodySize(*size),
+        Error::HttpResponseTimeout => ErrorCode::HttpResponseTimeout,
+        Error::HttpProtocolError => ErrorCode::HttpProtocolError,
+        _ => ErrorCode::ConnectionTerminated,
+    })
 }
 
 /// The first error of this type among the causes.

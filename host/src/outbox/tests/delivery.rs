@@ -7,10 +7,13 @@ use std::time::Instant;
 use super::*;
 use crate::clock::Clock;
 
+/// Entries in short, and whether they were to go at once.
+type Given = (Vec<String>, bool);
+
 /// What a receiver was given, and what it answers. Without an answer prepared it takes everything.
 #[derive(Clone, Default)]
 struct Receiver {
-    given: Arc<Mutex<Vec<(Vec<String>, bool)>>>,
+    given: Arc<Mutex<Vec<Given>>>,
     answers: Arc<Mutex<VecDeque<Result<Delivered, String>>>>,
     /// It does not answer at all while this is set.
     silent: Arc<std::sync::atomic::AtomicBool>,

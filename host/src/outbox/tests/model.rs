@@ -158,7 +158,7 @@ fn run(steps: Vec<Step>) {
             }
             Step::Settle { lane, entries, dead } => {
                 let front = model.front(lane);
-                let Some(last) = front.iter().take(entries).last() else { continue };
+                let Some(last) = front.iter().take(entries).next_back() else { continue };
                 let letters = if dead { vec![(last.sequence, "refused".to_owned())] } else { Vec::new() };
                 let settled = wait(outbox.settle(LANES[lane], last.sequence, letters, NOW)).unwrap();
                 assert_eq!(settled, entries.min(front.len()) as u64, "{step:?}");

@@ -253,3 +253,22 @@ fn debug_output_holds_no_arguments_and_nobody() {
         assert!(shown.contains("\"T\"") && !shown.contains("hunter2"), "{shown}");
     });
 }
+
+#[test]
+fn of_a_text_that_cannot_be_read_it_is_known_whose_call_it_is() {
+    for text in [
+        r#"{"tool":"cat","args":{"x":"\ud800"},"session_id":"s","call_id":"c-1","agent_id":"dev"}"#,
+        r#"{"\ud800":1,"a":1,"a":2,"session_id":"s","call_id":"c-0","call_id":"c-1","agent_id":"dev"}"#,
+    ] {
+        assert!(read_text(text).is_err());
+        let rest = rest_of_text(text).unwrap();
+        let refused = Call::read(&rest, &ToolRegistry::default(), Purpose::Execute).unwrap_err();
+        let call = refused.call;
+        assert_eq!((call.call_id, call.session_id, call.agent_id, call.tool), ("c-1", "s", "dev", ""));
+    }
+    for text in ["", "[]", "{", r#"{"call_id":7}"#, r#"{"call_id":"c-1""#, r#"{"call_id":"\ud800"}"#] {
+        let rest = rest_of_text(text).unwrap();
+        let refused = Call::read(&rest, &ToolRegistry::default(), Purpose::Execute).unwrap_err();
+        assert_eq!(refused.call.call_id, "", "{text}");
+    }
+}

@@ -3,6 +3,7 @@
 //! text around it would not be what it seems.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use crate::json::{ReadError, Tape};
 
@@ -39,6 +40,34 @@ pub fn members(text: &str) -> Result<Members<'_>, ReadError> {
         scanner.expect(b',', "expected a comma or the end")?;
         scanner.space();
     }
+}
+
+/// The raw texts of the members with these names that are strings, whatever the others are: where a name is there twice
+/// the last one counts. None when it is no JSON object.
+#[must_use]
+pub fn strings<'t, 'n>(text: &'t str, names: &[&'n str]) -> BTreeMap<&'n str, &'t str> {
+    let mut found = BTreeMap::new();
+    let mut scanner = Scanner { text, at: 0 };
+    let mut read = || {
+        scanner.space();
+        scanner.expect(b'{', "expected an object")?;
+        loop {
+            scanner.space();
+            let (name, raw) = (string(scanner.key()?), scanner.value()?);
+            if let Some(name) = names.iter().find(|known| name.as_deref() == Some(**known)) {
+                match string(raw) {
+                    Some(_) => found.insert(*name, raw),
+                    None => found.remove(name),
+                };
+            }
+            scanner.space();
+            if scanner.peek() == Some(b'}') {
+                return Ok::<_, ReadError>(());
+            }
+            scanner.expect(b',', "expected a comma or the end")?;
+        }
+    };
+    if read().is_ok() { found } else { BTreeMap::new() }
 }
 
 /// Cuts a list.
