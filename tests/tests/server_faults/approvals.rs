@@ -167,7 +167,9 @@ fn t95_an_answer_without_a_status_blocks() {
         let decision = settled(&place, &held);
         assert_eq!(decision["action"], "block", "{body}");
         assert_eq!(place.api.count(LOOK), 1, "{body}");
-        assert!(json!(place.events()).to_string().contains("E_PROTOCOL") || decision.to_string().contains("unreachable"));
+        assert!(
+            json!(place.events()).to_string().contains("E_PROTOCOL") || decision.to_string().contains("unreachable")
+        );
     }
 }
 
@@ -238,7 +240,8 @@ fn t99_a_server_that_cannot_be_asked_at_all_blocks() {
     let decision = settled(&place, &held);
     assert_eq!(decision["action"], "block");
     assert!(decision.to_string().contains("approval service unreachable"), "{decision}");
-    let keys: Vec<_> = place.api.came(ASK).iter().map(|came| came.request.header("idempotency-key").map(str::to_owned)).collect();
+    let keys: Vec<_> =
+        place.api.came(ASK).iter().map(|came| came.request.header("idempotency-key").map(str::to_owned)).collect();
     assert!(keys.len() > 1 && keys[0].is_some() && keys.iter().all(|key| *key == keys[0]), "{keys:?}");
 }
 

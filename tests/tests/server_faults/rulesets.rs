@@ -97,9 +97,10 @@ fn t33_a_ruleset_that_is_not_there_is_named() {
     let refused = place.refused(json!({"bundle_name": "nothing", "env": "staging"}));
     assert_eq!(refused.code, "E_RULESET_NOT_FOUND");
     assert!(refused.message.contains("`nothing`") && refused.message.contains("`staging`"), "{refused}");
-    assert_eq!(place.api.all().iter().map(|came| came.line()).collect::<Vec<_>>(), [
-        "GET /v1/rulesets/nothing/current?env=staging"
-    ]);
+    assert_eq!(
+        place.api.all().iter().map(|came| came.line()).collect::<Vec<_>>(),
+        ["GET /v1/rulesets/nothing/current?env=staging"]
+    );
 }
 
 #[test]

@@ -83,7 +83,8 @@ fn t82_without_a_batch_keys_are_read_one_by_one_and_that_is_remembered() {
 
 #[test]
 fn t83_a_batch_that_says_nothing_is_no_zero() {
-    for body in ["{}", r#"{"values":{}}"#, r#"{"values":null}"#, r#"{"values":[]}"#, r#"{"values":{"s:s:execs":null}}"#] {
+    for body in ["{}", r#"{"values":{}}"#, r#"{"values":null}"#, r#"{"values":[]}"#, r#"{"values":{"s:s:execs":null}}"#]
+    {
         let place = limited();
         place.api.set_value("s:s:execs", "3");
         place.api.always(BATCH, says(200, body));
@@ -158,7 +159,10 @@ fn t86_a_server_that_is_away_blocks_and_the_guard_has_an_event_of_it() {
     is_fault(&decision);
     assert!(decision.to_string().contains("E_UNREACHABLE"), "{decision}");
     let events = place.events();
-    assert!(events.iter().any(|event| event["action"] == "call_blocked" && event["policy_error"] == true), "{events:?}");
+    assert!(
+        events.iter().any(|event| event["action"] == "call_blocked" && event["policy_error"] == true),
+        "{events:?}"
+    );
     place.api.server().up();
     until("calls go on", || place.begin("t", "cat")["action"] == "allow");
 }

@@ -68,8 +68,7 @@ fn t04_a_date_is_held_against_the_servers_own_clock() {
     for skew in [-3_600_000, 0, 3_600_000] {
         let place = Place::alone();
         place.pass(skew);
-        let dates =
-            [("Date", "Fri, 02 Jan 2026 03:04:05 GMT"), ("Retry-After", "Fri, 02 Jan 2026 03:04:12 GMT")];
+        let dates = [("Date", "Fri, 02 Jan 2026 03:04:05 GMT"), ("Retry-After", "Fri, 02 Jan 2026 03:04:12 GMT")];
         place.api.once(FETCH, response(503, &dates, ""));
         let opening = place.opening(json!({"auto_watch": false}));
         assert!(waits_seven_seconds(&place), "{skew}: {:?}", place.api.came(FETCH));
@@ -317,7 +316,8 @@ fn t20_t21_a_key_that_cannot_be_a_header_is_refused_and_shown_nowhere() {
 #[test]
 fn t22_names_with_a_line_break_are_refused() {
     let place = Place::new();
-    for bad in [json!({"agent_id": "a\n"}), json!({"bundle_name": "b\n"}), json!({"env": "e\n"}), json!({"agent_id": ""})]
+    for bad in
+        [json!({"agent_id": "a\n"}), json!({"bundle_name": "b\n"}), json!({"env": "e\n"}), json!({"agent_id": ""})]
     {
         assert_eq!(place.refused(bad.clone()).code, "E_OPTION", "{bad}");
     }
