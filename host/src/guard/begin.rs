@@ -44,7 +44,7 @@ impl Guard {
     pub async fn settle(&self, call_id: &str, outcome: ApprovalOutcome) -> Result<Decision, Error> {
         self.shared.check_open()?;
         match self.shared.settle(call_id, outcome, None).await {
-            Err(error @ (Error::NotFound(_) | Error::Conflict(_))) => self.shared.expired(call_id).ok_or(error),
+            Err(error @ (Error::NotFound(_) | Error::Conflict(_))) => self.shared.expired(call_id).await.ok_or(error),
             settled => settled,
         }
     }

@@ -38,7 +38,9 @@ const EXPIRED: usize = 256;
 
 impl Shared {
     /// How a call ended that was settled by its deadline, while that is remembered.
-    pub(super) fn expired(&self, call_id: &str) -> Option<Decision> {
+    pub(super) async fn expired(&self, call_id: &str) -> Option<Decision> {
+        // It may be about to be settled so: it is remembered when that is done.
+        drop(self.due.at_work.lock().await);
         let expired = self.due.expired.lock().unwrap_or_else(PoisonError::into_inner);
         expired.iter().find(|decision| decision.call_id == call_id).cloned()
     }
