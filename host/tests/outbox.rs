@@ -68,10 +68,10 @@ fn without_it_they_follow_by_themselves() {
 #[test]
 fn a_full_outbox_blocks_where_the_log_is_required_and_says_so_where_it_is_not() {
     for (options, action) in [
-        (r#"{"outbox_max_bytes": 0}"#, Action::Allow),
-        (r#"{"outbox_max_bytes": 0, "durable": true}"#, Action::Allow),
-        (r#"{"outbox_max_bytes": 0, "decision_log_required": true}"#, Action::Block),
-        (r#"{"outbox_max_bytes": 0, "decision_log_required": true, "durable": true}"#, Action::Block),
+        (r#"{"outbox_max_bytes": 1}"#, Action::Allow),
+        (r#"{"outbox_max_bytes": 1, "durable": true}"#, Action::Allow),
+        (r#"{"outbox_max_bytes": 1, "decision_log_required": true}"#, Action::Block),
+        (r#"{"outbox_max_bytes": 1, "decision_log_required": true, "durable": true}"#, Action::Block),
     ] {
         let outbox = Outbox::in_memory().unwrap();
         let guard = guard(&outbox, options);

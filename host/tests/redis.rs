@@ -109,7 +109,7 @@ fn two_hosts_share_sessions_and_open_calls() {
         guard_on(&host(), rules, store)
     };
     let rules = format!(
-        "{RULES}  - id: few\n    type: session\n    limits: {{max_attempts: 3}}\n    then: {{action: block, message: enough}}\n"
+        "{RULES}  - id: few\n    type: session\n    limits: {{max_attempts: 4}}\n    then: {{action: block, message: enough}}\n"
     );
     let ((one, _), (two, _)) = (open(&rules), open(&rules));
     let call = |id: &'static str| CallRequest::new(LS).call_id(id).session("s");

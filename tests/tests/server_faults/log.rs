@@ -36,7 +36,13 @@ fn sent(place: &Place) -> Vec<String> {
 fn all_is_there(place: &Place, before: &[Value]) {
     let mut said = before.to_vec();
     said.extend(place.events());
-    assert_eq!(ids(&place.api.events()), ids(&said));
+    let ids_said = ids(&said);
+    assert_eq!(
+        ids_said.iter().collect::<BTreeSet<_>>().len(),
+        ids_said.len(),
+        "one is not taken for another: {ids_said:?}"
+    );
+    assert_eq!(ids(&place.api.events()), ids_said);
     let numbers: Vec<u64> = place.api.events().iter().map(|event| event["sequence"].as_u64().unwrap()).collect();
     assert!(numbers.windows(2).all(|pair| pair[0] < pair[1]), "{numbers:?}");
 }

@@ -59,10 +59,8 @@ fn event(case: &Case, policy: &Policy, request: &Datum, call: &Datum, name: &str
         event.set(name, Datum::Null);
     }
     if matches!(name, "call_too_deep" | "duplicate_key") {
-        // Nothing of a text that cannot be read is believed.
-        for name in ["run_id", "call_id", "session_id", "tool_name"] {
-            event.set(name, "");
-        }
+        // Of a text that cannot be read only whose call it is is believed: that is the host's to say.
+        event.set("tool_name", "");
         event.set("tool_args", Datum::map([]));
         event.set("principal", Datum::Null);
     }
