@@ -9,7 +9,7 @@ use crate::shell::{Outcome, run, step};
 use crate::{build, libedictum};
 
 /// The tests that are the same for both engines.
-const FACE: [&str; 3] = ["driver.test.js", "edictum.test.js", "server.test.js"];
+const FACE: [&str; 4] = ["driver.test.js", "edictum.test.js", "native.test.js", "server.test.js"];
 
 /// The folder of the package.
 pub fn folder() -> PathBuf {

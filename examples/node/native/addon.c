@@ -5,6 +5,10 @@
  *
  * Handles are counted: an operation that is under way holds its guard. */
 
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+
 #include <dlfcn.h>
 #include <node_api.h>
 #include <pthread.h>
@@ -658,17 +662,14 @@ static napi_value host_new(napi_env env, napi_callback_info info) {
     return promise;
 }
 
-/* open(path): once for the process. */
-static napi_value open_library(napi_env env, napi_callback_info info) {
-    napi_value values[MOST];
-    string texts[MOST];
-    arguments_of(env, info, values, texts);
-    if (lib.library) {
-        free_texts(texts);
-        return NULL;
+/* Everything that is used, or an error. */
+static napi_value look_up(napi_env env, string path) {
+    /* Node lets an addon go with the last environment that has it; threads of the library may still call it then. */
+    Dl_info here;
+    if (!dladdr((void *)&look_up, &here) || !dlopen(here.dli_fname, RTLD_NOW | RTLD_NODELETE)) {
+        return fail(env, "the addon cannot stay");
     }
-    void *library = texts[0].bytes ? dlopen(texts[0].bytes, RTLD_NOW | RTLD_LOCAL) : NULL;
-    free_texts(texts);
+    void *library = path.bytes ? dlopen(path.bytes, RTLD_NOW | RTLD_LOCAL) : NULL;
     if (!library) return fail(env, "libedictum cannot be opened");
 #define LOOKED_UP(name)                                                                                                    \
     if (!(lib.name = (__typeof__(&name))dlsym(library, #name))) return fail(env, "libedictum has no " #name);
@@ -679,6 +680,19 @@ static napi_value open_library(napi_env env, napi_callback_info info) {
     return NULL;
 }
 
+/* open(path): once for the process. */
+static napi_value open_library(napi_env env, napi_callback_info info) {
+    static pthread_mutex_t opening = PTHREAD_MUTEX_INITIALIZER;
+    napi_value values[MOST];
+    string texts[MOST];
+    arguments_of(env, info, values, texts);
+    pthread_mutex_lock(&opening);
+    napi_value nothing = lib.library ? NULL : look_up(env, texts[0]);
+    pthread_mutex_unlock(&opening);
+    free_texts(texts);
+    return nothing;
+}
+
 /* The environment goes: what the library still says is heard by nobody. */
 static void closing(void *data) {
     place *at = data;
@@ -687,6 +701,7 @@ static void closing(void *data) {
     pthread_mutex_unlock(&at->open);
 }
 
+/* Of the instance, and of the queue: each holds the place. */
 static void gone(napi_env env, void *data, void *hint) {
     (void)env;
     (void)hint;
@@ -696,13 +711,13 @@ static void gone(napi_env env, void *data, void *hint) {
 NAPI_MODULE_INIT() {
     place *at = calloc(1, sizeof *at);
     if (!at) abort();
-    atomic_init(&at->holders, 1);
+    atomic_init(&at->holders, 2);
     pthread_mutex_init(&at->open, NULL);
     at->thread = pthread_self();
     at->last = &at->first;
     napi_value name;
     napi_create_string_utf8(env, "edictum", NAPI_AUTO_LENGTH, &name);
-    if (napi_create_threadsafe_function(env, NULL, NULL, name, 0, 1, NULL, NULL, at, heard, &at->queue) != napi_ok) {
+    if (napi_create_threadsafe_function(env, NULL, NULL, name, 0, 1, at, gone, at, heard, &at->queue) != napi_ok) {
         free(at);
         return fail(env, "there is no queue");
     }
