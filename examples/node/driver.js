@@ -1,8 +1,7 @@
 #!/usr/bin/env node
-// The driver protocol (docs/driver.md): one request a line in, one answer a line out. `--engine native`: on libedictum.
+// The driver protocol (docs/driver.md): one request a line in, one answer a line out.
 
 import { serve } from './src/driver.js';
 
-const native = process.argv.slice(2).join(' ') === '--engine native';
-await serve(process.stdin, process.stdout, { native });
+await serve(process.stdin, process.stdout);
 process.exit(0);

@@ -45,10 +45,6 @@ pub fn listed() -> Outcome<String> {
         let name = language.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned());
         let words: Vec<_> = std::iter::once(program.display().to_string()).chain(arguments).collect();
         lines.push(format!("{name}={}", words.join(" ")));
-        if *language == Language::Node {
-            node::prepare_native()?;
-            lines.push(format!("node-native={} --engine native", words.join(" ")));
-        }
     }
     Ok(lines.join("\n"))
 }

@@ -3,13 +3,9 @@
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::sync::OnceLock;
 
+use crate::build;
 use crate::shell::{Outcome, run, step};
-use crate::{build, libedictum};
-
-/// The tests that are the same for both engines.
-const FACE: [&str; 4] = ["driver.test.js", "edictum.test.js", "native.test.js", "server.test.js"];
 
 /// The folder of the package.
 pub fn folder() -> PathBuf {
@@ -18,12 +14,6 @@ pub fn folder() -> PathBuf {
 
 /// Installs what the package needs, and makes what is not in the repository. The components have been built.
 pub fn prepare() -> Outcome<()> {
-    // Nothing of it changes while this process runs.
-    static MADE: OnceLock<Outcome<()>> = OnceLock::new();
-    MADE.get_or_init(make).clone()
-}
-
-fn make() -> Outcome<()> {
     step("examples/node: npm install, npm run build");
     if !installed() {
         // Not `ci`: it refuses a lock that leaves out optional packages for other systems, which not every registry has.
@@ -34,39 +24,15 @@ fn make() -> Outcome<()> {
     run(npm(&["run", "build", "--silent"]))
 }
 
-/// What the package runs on.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Engine {
-    /// The components, by jco.
-    Component,
-    /// libedictum, by an addon.
-    Native,
-}
-
-/// Makes the addon, and puts it beside the library.
-pub fn prepare_native() -> Outcome<()> {
-    libedictum::build(false)?;
-    step("examples/node: npm run build:native");
-    run(npm(&["run", "build:native", "--silent"]))
-}
-
-/// Runs the tests of the package on an engine: how many passed and failed. Those of `native` are those of its face.
-pub fn test(engine: Engine) -> Outcome<(u64, u64)> {
+/// Runs the tests of the package: how many passed and failed.
+pub fn test() -> Outcome<(u64, u64)> {
     prepare()?;
-    if engine == Engine::Native {
-        prepare_native()?;
-    }
     step("examples/node: node --test");
-    let mut tests = tests()?;
     let mut command = Command::new("node");
-    if engine == Engine::Native {
-        command.env("EDICTUM_TEST_ENGINE", "native");
-        tests.retain(|path| FACE.iter().any(|name| path.ends_with(name)));
-    }
     command
         .args(["--test", "--test-reporter=spec", "--test-reporter-destination=stderr"])
         .args(["--test-reporter=tap", "--test-reporter-destination=stdout"])
-        .args(tests)
+        .args(tests()?)
         .current_dir(folder())
         .env("EDICTUM_HOST", build::host())
         .stdin(Stdio::null())

@@ -17,8 +17,7 @@ pub fn test() -> Outcome<End> {
     let mut suites = cargo_test(browser, redis, &drivers)?;
     step("the Python package");
     suites.extend(python_tests()?);
-    suites.push(counted("examples/node", node::test(node::Engine::Component)));
-    suites.push(counted("examples/node (native)", node::test(node::Engine::Native)));
+    suites.push(counted("examples/node", node::test()));
     let go = packages::go();
     if go {
         suites.extend(golang::test());

@@ -5,10 +5,6 @@
  *
  * Handles are counted: an operation that is under way holds its guard. */
 
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE
-#endif
-
 #include <dlfcn.h>
 #include <node_api.h>
 #include <pthread.h>
@@ -25,7 +21,7 @@
     X(edictum_guard_free) X(edictum_guard_request) X(edictum_guard_set_principal) X(edictum_guard_summary)                 \
     X(edictum_host_new) X(edictum_host_free) X(edictum_host_request) X(edictum_setup_new) X(edictum_setup_free)            \
     X(edictum_setup_operator) X(edictum_setup_selector) X(edictum_setup_hook) X(edictum_setup_success_check)               \
-    X(edictum_setup_principal_resolver) X(edictum_host_set_time) X(edictum_setup_sink) X(edictum_setup_agent_id) X(edictum_setup_session_id)
+    X(edictum_setup_principal_resolver) X(edictum_setup_sink) X(edictum_setup_agent_id) X(edictum_setup_session_id)
 
 static struct {
 #define DECLARED(name) __typeof__(&name) name;
@@ -471,21 +467,6 @@ static napi_value guard_now(napi_env env, napi_callback_info info) {
     return ended(env, &begun, status);
 }
 
-/* hostSetTime(host, milliseconds): waits until what is due then is done. */
-static napi_value host_set_time(napi_env env, napi_callback_info info) {
-    napi_value values[MOST];
-    size_t count = MOST;
-    napi_get_cb_info(env, info, &count, values, NULL, NULL);
-    handle *held = count > 1 ? handle_argument(env, values[0]) : NULL;
-    int64_t moment = 0;
-    if (!held || !held->host || napi_get_value_int64(env, values[1], &moment) != napi_ok || moment < 0) {
-        return fail(env, "this takes a host and a time");
-    }
-    operation begun = start(env, held);
-    edictum_status status = lib.edictum_host_set_time(held->host, (uint64_t)moment, &begun.answer);
-    return ended(env, &begun, status);
-}
-
 /* hostRequest(host, op, fields) */
 static napi_value host_request(napi_env env, napi_callback_info info) {
     napi_value values[MOST];
@@ -662,14 +643,17 @@ static napi_value host_new(napi_env env, napi_callback_info info) {
     return promise;
 }
 
-/* Everything that is used, or an error. */
-static napi_value look_up(napi_env env, string path) {
-    /* Node lets an addon go with the last environment that has it; threads of the library may still call it then. */
-    Dl_info here;
-    if (!dladdr((void *)&look_up, &here) || !dlopen(here.dli_fname, RTLD_NOW | RTLD_NODELETE)) {
-        return fail(env, "the addon cannot stay");
+/* open(path): once for the process. */
+static napi_value open_library(napi_env env, napi_callback_info info) {
+    napi_value values[MOST];
+    string texts[MOST];
+    arguments_of(env, info, values, texts);
+    if (lib.library) {
+        free_texts(texts);
+        return NULL;
     }
-    void *library = path.bytes ? dlopen(path.bytes, RTLD_NOW | RTLD_LOCAL) : NULL;
+    void *library = texts[0].bytes ? dlopen(texts[0].bytes, RTLD_NOW | RTLD_LOCAL) : NULL;
+    free_texts(texts);
     if (!library) return fail(env, "libedictum cannot be opened");
 #define LOOKED_UP(name)                                                                                                    \
     if (!(lib.name = (__typeof__(&name))dlsym(library, #name))) return fail(env, "libedictum has no " #name);
@@ -680,19 +664,6 @@ static napi_value look_up(napi_env env, string path) {
     return NULL;
 }
 
-/* open(path): once for the process. */
-static napi_value open_library(napi_env env, napi_callback_info info) {
-    static pthread_mutex_t opening = PTHREAD_MUTEX_INITIALIZER;
-    napi_value values[MOST];
-    string texts[MOST];
-    arguments_of(env, info, values, texts);
-    pthread_mutex_lock(&opening);
-    napi_value nothing = lib.library ? NULL : look_up(env, texts[0]);
-    pthread_mutex_unlock(&opening);
-    free_texts(texts);
-    return nothing;
-}
-
 /* The environment goes: what the library still says is heard by nobody. */
 static void closing(void *data) {
     place *at = data;
@@ -701,7 +672,6 @@ static void closing(void *data) {
     pthread_mutex_unlock(&at->open);
 }
 
-/* Of the instance, and of the queue: each holds the place. */
 static void gone(napi_env env, void *data, void *hint) {
     (void)env;
     (void)hint;
@@ -711,13 +681,13 @@ static void gone(napi_env env, void *data, void *hint) {
 NAPI_MODULE_INIT() {
     place *at = calloc(1, sizeof *at);
     if (!at) abort();
-    atomic_init(&at->holders, 2);
+    atomic_init(&at->holders, 1);
     pthread_mutex_init(&at->open, NULL);
     at->thread = pthread_self();
     at->last = &at->first;
     napi_value name;
     napi_create_string_utf8(env, "edictum", NAPI_AUTO_LENGTH, &name);
-    if (napi_create_threadsafe_function(env, NULL, NULL, name, 0, 1, at, gone, at, heard, &at->queue) != napi_ok) {
+    if (napi_create_threadsafe_function(env, NULL, NULL, name, 0, 1, NULL, NULL, at, heard, &at->queue) != napi_ok) {
         free(at);
         return fail(env, "there is no queue");
     }
@@ -732,7 +702,7 @@ NAPI_MODULE_INIT() {
     } functions[] = {
         {"open", open_library, NULL},       {"hostNew", host_new, NULL},       {"hostRequest", host_request, NULL},
         {"guardOpen", guard_open, NULL},    {"guardCall", guard_call, NULL},   {"guardSummary", guard_now, NULL},
-        {"guardSetPrincipal", guard_now, &lib}, {"reply", reply, NULL},        {"hostSetTime", host_set_time, NULL},
+        {"guardSetPrincipal", guard_now, &lib}, {"reply", reply, NULL},
     };
     for (size_t at_function = 0; at_function < sizeof functions / sizeof *functions; at_function += 1) {
         napi_value function;

@@ -13,7 +13,6 @@ import { flush, health, openServer } from './driver/server.js';
 import { Session } from './driver/session.js';
 import { counters, events, workflow } from './driver/state.js';
 import { engine } from './engine.js';
-import { setNativeTime } from './libedictum/guard.js';
 import { setLogger } from './log.js';
 
 /** @typedef {string | {later: Promise<string>}} Reply JSON text: at once, or when a person has decided */
@@ -29,11 +28,10 @@ const OPERATIONS = {
  *
  * @param {NodeJS.ReadableStream} input
  * @param {NodeJS.WritableStream} output
- * @param {{native?: boolean}} [options] `native`: on libedictum
  */
-export async function serve(input, output, { native = false } = {}) {
+export async function serve(input, output) {
   setLogger((level, message) => console.error(`${level}: ${message}`));
-  const session = new Session(await engine(), native);
+  const session = new Session(await engine());
   /** @type {Set<Promise<void>>} */
   const atWork = new Set();
   /** @type {Set<Promise<void>>} */
@@ -55,7 +53,6 @@ export async function serve(input, output, { native = false } = {}) {
     }
     if (request.nowMs !== undefined) {
       setNow(request.nowMs);
-      if (native) await setNativeTime(request.nowMs);
       await session.runDue();
     }
     // The place is taken here, in the order of the lines.

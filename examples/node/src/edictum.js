@@ -385,8 +385,6 @@ export class Edictum {
     const settled = this.#guard.settled(callId);
     const backend = this.#given.approvalBackend;
     if (!backend) return settled;
-    // Nobody may be there to hear that the guard was closed meanwhile.
-    settled.catch(() => {});
     const asked = ask(backend, callId, approval ?? '{}').catch((error) => {
       log('error', `an approval cannot be asked for: ${messageOf(error)}`);
       return /** @type {const} */ ({ verdict: 'unreachable' });
@@ -398,6 +396,8 @@ export class Edictum {
     } catch (error) {
       if (isGone(error)) return settled;
       throw error;
+    } finally {
+      settled.catch(() => {});
     }
   }
 

@@ -3,7 +3,6 @@ import { test } from 'node:test';
 
 import { Driver } from './support/driver.js';
 import { folder } from './support/folder.js';
-import { native } from './support/opened.js';
 import { RULES } from './support/rules.js';
 
 const open = { guard: 'g', rulesets: [{ name: 'r', yaml: RULES }] };
@@ -103,10 +102,8 @@ test('open calls go on after a restart', async (t) => {
 
 test('what this host does not have it says', async (t) => {
   const driver = Driver.ours(t);
-  if (!native) {
-    await assert.rejects(driver.ask('open', { ...open, store: 'redis://localhost' }), { code: 'unsupported' });
-    await assert.rejects(driver.ask('open', { ...open, plugins: ['x.wasm'] }), { code: 'unsupported' });
-  }
+  await assert.rejects(driver.ask('open', { ...open, store: 'redis://localhost' }), { code: 'unsupported' });
+  await assert.rejects(driver.ask('open', { ...open, plugins: ['x.wasm'] }), { code: 'unsupported' });
   await assert.rejects(driver.ask('toString'), { code: 'bad-request' });
   await assert.rejects(driver.ask('begin', { guard: 'g' }), { code: 'not-found' });
   const { diagnostics } = await driver.ask('check', { rulesets: [{ name: 'r', yaml: 'x: 1' }] });

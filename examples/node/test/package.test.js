@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { existsSync } from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
@@ -39,8 +38,6 @@ test('the package installs into an empty project, and its quick start runs', asy
   const { stdout } = await execute(process.execPath, ['quick-start.js'], { cwd: at, env });
   assert.equal(stdout, await block('text'));
 
-  if (existsSync(join(ROOT, 'native', 'edictum.node'))) await withNative(at, env, npm);
-
   // Its types are enough for a program of TypeScript's.
   await writeFile(join(at, 'typed.ts'), TYPED);
   const tsc = join(ROOT, 'node_modules', 'typescript', 'bin', 'tsc');
@@ -48,23 +45,6 @@ test('the package installs into an empty project, and its quick start runs', asy
   await writeFile(join(at, 'tsconfig.json'), JSON.stringify({ compilerOptions: options, include: ['typed.ts'] }));
   await execute(process.execPath, [tsc, '--project', at], { cwd: at, env }).catch((error) => assert.fail(error.stdout));
 });
-
-/**
- * The package for this machine beside it: the same on libedictum.
- *
- * @param {string} at
- * @param {NodeJS.ProcessEnv} env
- * @param {(...words: string[]) => Promise<string>} npm
- */
-async function withNative(at, env, npm) {
-  const [packed] = JSON.parse(await npm('pack', join(ROOT, 'native'), '--ignore-scripts', '--json', '--pack-destination', at));
-  await npm('install', join(at, packed.filename), '--no-audit', '--no-fund', '--prefer-offline', '--loglevel=error');
-  const program = (await block('js')).replace('`);', "`, { engine: 'native' });");
-  assert.match(program, /engine: 'native'/);
-  await writeFile(join(at, 'native.js'), program);
-  const { stdout } = await execute(process.execPath, ['native.js'], { cwd: at, env });
-  assert.equal(stdout, await block('text'));
-}
 
 const TYPED = `
 import { Edictum, EdictumDenied, HookDecision, type EdictumOptions } from 'edictum-guard';

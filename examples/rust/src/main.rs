@@ -7,7 +7,7 @@
 
 use std::error::Error;
 
-use edictum_host::callback::{ApprovalOutcome, ApprovalVerdict, Callback};
+use edictum_host::callback::{ApprovalOutcome, ApprovalRequest, ApprovalVerdict, Callback};
 use edictum_host::{Host, Ran, Ruleset, ToolOutcome};
 use serde_json::{Value, json};
 
@@ -41,7 +41,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .ruleset(Ruleset::new("rules.yaml", RULES))
         .principal(json!({"user_id": "dana", "role": "developer"}).to_string())
         // Somebody at a keyboard, or `GuardBuilder::connect` for a server with an inbox.
-        .approver(Callback::new(|request| {
+        .approver(Callback::new(|request: ApprovalRequest| {
             println!("  somebody is asked: {}", request.approval);
             Ok(ApprovalOutcome {
                 verdict: ApprovalVerdict::Approved,

@@ -53,8 +53,11 @@ impl Drop for Source {
     }
 }
 
+/// Tells a guard of its first rules.
+type Reply = oneshot::Sender<Result<Arc<Group>, Error>>;
+
 enum Command {
-    Follow(Follower, oneshot::Sender<Result<Arc<Group>, Error>>),
+    Follow(Box<Follower>, Reply),
     Health(oneshot::Sender<String>),
     /// Fetch again, although nobody watches.
     Refresh(oneshot::Sender<Result<String, Error>>),
@@ -107,7 +110,7 @@ pub(crate) async fn follow(
     loop {
         let source = sources.shared(key, || Source::start(host, address, opening.clone()));
         let (reply, followed) = oneshot::channel();
-        let command = Command::Follow(follower.clone(), reply);
+        let command = Command::Follow(Box::new(follower.clone()), reply);
         if source.commands.send(command).is_ok()
             && let Ok(followed) = followed.await
         {
@@ -225,7 +228,7 @@ struct Task {
     groups: Vec<Weak<Group>>,
     told: Vec<Weak<Observer<Trouble>>>,
     /// Guards that wait for their first rules.
-    waiting: Vec<(Follower, oneshot::Sender<Result<Arc<Group>, Error>>)>,
+    waiting: Vec<(Follower, Reply)>,
     refreshing: Option<oneshot::Sender<Result<String, Error>>>,
     stream: Option<Streaming>,
 }
@@ -294,7 +297,7 @@ impl Task {
             };
             match command {
                 None => return false,
-                Some(Command::Follow(follower, reply)) => self.follow(follower, reply).await,
+                Some(Command::Follow(follower, reply)) => self.follow(*follower, reply).await,
                 Some(Command::Health(reply)) => {
                     let now = self.now();
                     if let Ok(health) = self.lane.health(now).await {
@@ -309,7 +312,7 @@ impl Task {
         }
     }
 
-    async fn follow(&mut self, follower: Follower, reply: oneshot::Sender<Result<Arc<Group>, Error>>) {
+    async fn follow(&mut self, follower: Follower, reply: Reply) {
         self.told.push(follower.told.clone());
         match self.current.clone() {
             None => self.waiting.push((follower, reply)),

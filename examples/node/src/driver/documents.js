@@ -2,18 +2,15 @@
 
 import { readFileSync } from 'node:fs';
 
-import { nativeHello } from '../libedictum/guard.js';
 import { rulesetsOf } from './open.js';
 import { finding } from './protocol.js';
 
 /** The optional parts of the protocol that this host has. */
 const CAPABILITIES = ['open_server', 'path', 'workflow'];
 
-/** @param {import('./session.js').Session} session */
-export async function hello(session) {
+export function hello() {
   const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'));
-  const capabilities = session.native ? [...(await nativeHello()).capabilities, 'native'] : CAPABILITIES;
-  return JSON.stringify({ protocol: 1, host: 'node', version, capabilities: [...new Set(capabilities)].sort() });
+  return JSON.stringify({ protocol: 1, host: 'node', version, capabilities: CAPABILITIES });
 }
 
 /**

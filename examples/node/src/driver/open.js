@@ -6,7 +6,6 @@
 import { EventBuffer } from '../events.js';
 import { Guard } from '../guard.js';
 import { fields } from '../json.js';
-import { NativeGuard } from '../libedictum/guard.js';
 import { MemoryStore } from '../store/memory.js';
 import { Refusal } from './protocol.js';
 
@@ -30,7 +29,6 @@ export async function open(session, request) {
     if (value !== undefined) options[field] = value;
   }
   await session.close(name);
-  if (session.native) return openNative(session, request, 'open', rulesets[0]?.name);
   if (request.value('plugins')?.length > 0) throw new Refusal('unsupported', 'this host has no plugins yet');
   const { store, folder } = await storeOf(session, request.value('store'), options.durable === true);
   const events = new EventBuffer();
@@ -55,24 +53,6 @@ export async function open(session, request) {
   const { rules = '[]', report = 'null' } = fields(guard.summary);
   const ids = JSON.parse(rules).map((/** @type {{id: string}} */ rule) => rule.id);
   return `{"policy_version":${JSON.stringify(guard.policyVersion)},"rules":${JSON.stringify(ids)},"report":${report}}`;
-}
-
-/**
- * Libedictum reads the fields itself, as they came.
- *
- * @param {import('./session.js').Session} session
- * @param {import('./protocol.js').Request} request
- * @param {'open' | 'open_server'} op
- * @param {string} [ruleset]
- */
-export async function openNative(session, request, op, ruleset) {
-  const name = request.required('guard');
-  const events = new EventBuffer();
-  const fields = { guard: name, options: request.value('options') };
-  const guard = await NativeGuard.open({ op, fields, fieldsText: request.fieldsText(), sink: events });
-  const named = ruleset ?? JSON.parse(guard.opened).bundle_name ?? 'rules';
-  session.insert(name, { guard, events, ruleset: named, calls: new Map() });
-  return guard.opened;
 }
 
 /**

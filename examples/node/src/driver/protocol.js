@@ -7,9 +7,6 @@ const MAX_LINE = 128 << 20;
 
 const NEWLINE = 0x0a;
 
-/** Members that are about the request and not about what is to be done. */
-const ENVELOPE = ['id', 'op', 'now_ms', 'parallel'];
-
 /** Why a request was not carried out. */
 export class Refusal extends EdictumError {
   /** Of the request, where it is known. @type {string | undefined} */
@@ -94,12 +91,6 @@ export class Request {
       if (error instanceof Refusal) error.id = id;
       throw error;
     }
-  }
-
-  /** Its fields without the envelope, as they came. */
-  fieldsText() {
-    const own = [...this.fields].filter(([name]) => !ENVELOPE.includes(name));
-    return `{${own.map(([name, value]) => `${JSON.stringify(name)}:${value}`).join(',')}}`;
   }
 
   /**

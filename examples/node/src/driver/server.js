@@ -2,8 +2,7 @@
 
 import { EventBuffer } from '../events.js';
 import { connect, healthOf } from '../server/connect.js';
-import { NativeGuard } from '../libedictum/guard.js';
-import { openNative, storeOf } from './open.js';
+import { storeOf } from './open.js';
 import { Refusal } from './protocol.js';
 
 /** How long a `flush` takes at most, unless it says otherwise, in milliseconds. */
@@ -19,7 +18,6 @@ const FLUSH = 10_000;
 export async function openServer(session, request) {
   const name = request.required('guard');
   await session.close(name);
-  if (session.native) return openNative(session, request, 'open_server');
   if (request.value('plugins')?.length > 0) throw new Refusal('unsupported', 'this host has no plugins yet');
   const options = { ...request.value('options') };
   if (request.value('compat') !== undefined) options.compat = request.value('compat');
@@ -97,7 +95,6 @@ function oneOf(request, name, choices) {
  */
 export async function health(session, request) {
   const { guard, connected } = session.guard(request.required('guard'));
-  if (guard instanceof NativeGuard) return guard.request('health');
   if (connected) return JSON.stringify(await healthOf(connected));
   return JSON.stringify({
     policy_version: guard.policyVersion, stream: 'off', log: 'off', unsent_events: 0, rules_age_s: 0, from_memory: false,
@@ -109,8 +106,7 @@ export async function health(session, request) {
  * @param {Request} request
  */
 export async function flush(session, request) {
-  const { guard, connected } = session.guard(request.required('guard'));
+  const { connected } = session.guard(request.required('guard'));
   const within = request.number('timeout_ms') ?? FLUSH;
-  if (guard instanceof NativeGuard) return guard.request('flush', { timeout_ms: within });
   return JSON.stringify({ unsent_events: (await connected?.log?.flush(within)) ?? 0 });
 }

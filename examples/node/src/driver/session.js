@@ -13,7 +13,7 @@ const LAST_FLUSH = 2_000;
  * An open guard.
  *
  * @typedef {object} Open
- * @property {import('../guard.js').Guard | import('../libedictum/guard.js').NativeGuard} guard
+ * @property {import('../guard.js').Guard} guard
  * @property {import('../events.js').EventBuffer} events
  * @property {string} ruleset name of its first ruleset: what a reload is called
  * @property {Map<string, string>} calls sessions of the calls that are open
@@ -28,13 +28,9 @@ export class Session {
   #stores = new Map();
   #lanes = new Turns();
 
-  /**
-   * @param {import('../engine.js').Engine} engine
-   * @param {boolean} native whether guards are libedictum's
-   */
-  constructor(engine, native) {
+  /** @param {import('../engine.js').Engine} engine */
+  constructor(engine) {
     this.engine = engine;
-    this.native = native;
   }
 
   /**

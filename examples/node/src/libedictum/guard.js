@@ -7,7 +7,6 @@ import { randomUUID } from 'node:crypto';
 
 import { Conclusion, Decision, fixedBlock } from '../decision.js';
 import { EdictumConfigError, EdictumError, messageOf } from '../errors.js';
-import { cut } from '../json.js';
 import { log } from '../log.js';
 import { native } from './library.js';
 import { ask, entriesOf } from './questions.js';
@@ -19,7 +18,6 @@ import { ask, entriesOf } from './questions.js';
  * @typedef {object} NativeOptions
  * @property {'open' | 'open_server'} op
  * @property {Record<string, any>} fields of that operation (docs/driver.md)
- * @property {string} [fieldsText] the same as JSON text; absent: what `fields` is as such
  * @property {import('../callbacks.js').Callbacks} [callbacks]
  * @property {string} [agentId]
  * @property {string} [principal] JSON object
@@ -44,8 +42,6 @@ export class NativeGuard {
   #required;
   #keeping;
   #closed = false;
-  /** What `open` or `open_server` answered; JSON text. */
-  opened = '{}';
 
   /**
    * @param {Addon} addon
@@ -83,10 +79,9 @@ export class NativeGuard {
       if (said.startsWith('{"ok":')) addon.reply(reply, said.slice('{"ok":'.length, -1));
       else addon.reply(reply, undefined, JSON.parse(said).err);
     };
-    const answer = good(await addon.guardOpen(host, op, given.fieldsText ?? JSON.stringify(fields), entries, listener));
+    const answer = good(await addon.guardOpen(host, op, JSON.stringify(fields), entries, listener));
     if (!answer.guard) throw new EdictumError('internal', 'the library gave no guard');
     const guard = new NativeGuard(addon, answer.guard, { ...given, sessionId }, keeping);
-    guard.opened = answer.text ?? '{}';
     if (given.principal !== undefined) guard.setPrincipal(given.principal);
     return guard;
   }
@@ -195,20 +190,9 @@ export class NativeGuard {
    * @param {string} command
    */
   async operate(sessionId, command) {
-    const members = cut(command);
-    const counts = members.some(([name, value]) => name === 'do' && value === '"counters"');
-    // As they came: a state may have numbers that no value here can be.
-    const rest = members.filter(([name]) => !counts || name !== 'do');
-    const parts = rest.map(([name, value]) => `${JSON.stringify(name)}:${value}`);
-    const fields = `{${[`"session_id":${JSON.stringify(sessionId)}`, ...parts].join(',')}}`;
-    return (await this.#call(counts ? 'counters' : 'workflow', fields)).text ?? 'null';
-  }
-
-  /** The library does what is due. What it said meanwhile is on its way here. */
-  async runDue() {
-    await new Promise(setImmediate);
-    await new Promise(setImmediate);
-    await this.#keeping.done();
+    const { do: operation, ...rest } = JSON.parse(command);
+    if (operation === 'counters') return this.request('counters', { session_id: sessionId, ...rest });
+    return this.request('workflow', { session_id: sessionId, do: operation, ...rest });
   }
 
   /** @returns {Promise<import('../store.js').OpenCall[]>} */
@@ -222,22 +206,6 @@ export class NativeGuard {
     this.#closed = true;
     await this.#sink?.close?.();
   }
-}
-
-/**
- * Lets all guards of the library see this time from now on.
- *
- * @param {number} moment
- */
-export async function setNativeTime(moment) {
-  const { addon, host } = await native();
-  good(addon.hostSetTime(host, moment));
-}
-
-/** What the library says of itself: `hello` of the driver protocol. */
-export async function nativeHello() {
-  const { addon, host } = await native();
-  return JSON.parse(good(await addon.hostRequest(host, 'hello')).text ?? '{}');
 }
 
 /** Events on their way to a sink, one after another. */

@@ -30,8 +30,6 @@ import { EdictumConfigError, messageOf } from '../errors.js';
  * @typedef {object} Addon
  * @property {(path: string) => void} open
  * @property {(options?: string) => Promise<Answer>} hostNew
- * @property {(host: object, op: string, fields?: string) => Answer | Promise<Answer>} hostRequest
- * @property {(host: object, moment: number) => Answer} hostSetTime
  * @property {(host: object, op: string, fields: string, entries: [string, string?][], listener: Listener) => Answer | Promise<Answer>} guardOpen
  * @property {(guard: object, op: string, ...values: (string | number | undefined)[]) => Answer | Promise<Answer>} guardCall
  * @property {(guard: object) => Answer} guardSummary

@@ -7,9 +7,7 @@ import { fileURLToPath } from 'node:url';
 /** The program of the reference host; undefined: there is none here. */
 export const HOST = process.env.EDICTUM_HOST;
 
-const native = process.env.EDICTUM_TEST_ENGINE === 'native' ? ['--engine', 'native'] : [];
-
-const OURS = [process.execPath, fileURLToPath(new URL('../../driver.js', import.meta.url)), ...native];
+const OURS = [process.execPath, fileURLToPath(new URL('../../driver.js', import.meta.url))];
 
 export class Driver {
   /** @type {Map<number, (answer: any) => void>} */
