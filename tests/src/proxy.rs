@@ -156,8 +156,7 @@ impl Shared {
 
     fn forward(&self, mut client: TcpStream, mut server: TcpStream) {
         let mut buffer = vec![0; 64 * 1024];
-        loop {
-            let Ok(read @ 1..) = client.read(&mut buffer) else { break };
+        while let Ok(read @ 1..) = client.read(&mut buffer) {
             let Some(bytes) = buffer.get(..read) else { break };
             if let Some(recorded) = &mut self.state().recorded {
                 recorded.extend_from_slice(bytes);
@@ -169,14 +168,13 @@ impl Shared {
                     state.requests.push(line);
                     hangs
                 };
-                while hangs {
+                if hangs {
                     // Until the connection is cut.
-                    thread::sleep(Duration::from_millis(20));
-                    let gone = matches!(client.peek(&mut [0]), Ok(0) | Err(_));
-                    if gone || self.over.load(Ordering::SeqCst) {
-                        let _gone = server.shutdown(Shutdown::Both);
-                        return;
+                    while !self.over.load(Ordering::SeqCst) && !matches!(client.peek(&mut [0]), Ok(0) | Err(_)) {
+                        thread::sleep(Duration::from_millis(20));
                     }
+                    let _gone = server.shutdown(Shutdown::Both);
+                    return;
                 }
             }
             if server.write_all(bytes).is_err() {

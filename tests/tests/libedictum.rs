@@ -1,6 +1,7 @@
 //! libedictum as C programs see it: a program in C uses all of it, under the address sanitizer where the compiler has one.
 
 #![cfg(unix)]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail")]
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

@@ -5,6 +5,8 @@
 //! $ cargo run --profile ci --package edictum-example-agent
 //! ```
 
+#![expect(clippy::indexing_slicing, reason = "indexing a JSON value by a name gives null and no panic")]
+
 use std::error::Error;
 
 use edictum_host::callback::{ApprovalOutcome, ApprovalRequest, ApprovalVerdict, Callback};

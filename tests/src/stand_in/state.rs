@@ -24,11 +24,14 @@ pub(super) struct State {
     pub came: Vec<Came>,
 }
 
+/// What is done about a request; none: what is always done.
+pub type Acting = Box<dyn FnMut(&Received) -> Option<Act> + Send>;
+
 pub(super) struct Fault {
     pub pattern: String,
     /// The request does what it should, whatever is answered.
     pub carried_out: bool,
-    pub act: Box<dyn FnMut(&Received) -> Option<Act> + Send>,
+    pub act: Acting,
 }
 
 /// A ruleset on the server.
