@@ -290,7 +290,10 @@ fn principals(case: &Case, policy: &Policy, facts: &mut Facts) {
 fn redacted(case: &Case, _: &Policy, facts: &mut Facts) {
     for (step, call) in &mut facts.calls {
         let args = case.steps.get(*step).and_then(|request| request.at(&["call", "args"]));
-        let readable = call.event.as_ref().is_some_and(|event| !event.text("call_id").is_empty());
+        // Of a text that cannot be read nothing is logged but whose it is.
+        let nothing = Datum::map([]);
+        let unread = |event: &Datum| event.text("tool_name").is_empty() && event.get("tool_args") == Some(&nothing);
+        let readable = call.event.as_ref().is_some_and(|event| !unread(event));
         if let (Some(event), Some(args), true) = (&mut call.event, args, readable) {
             let logged = event.get("tool_args").cloned().unwrap_or_default();
             event.set("tool_args", redaction::arguments(args, &logged));
